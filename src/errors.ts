@@ -98,7 +98,11 @@ export const REASONS = {
   "proof.replayed": invalidProof("The proof was used before; make a new one for each request."),
   "proof.nonce_required": { status: 401, code: "use_dpop_nonce", title: "Repeat the proof with the nonce given here." },
   "proof.nonce_mismatch": { status: 401, code: "use_dpop_nonce", title: "Repeat the proof with the nonce given here." },
-  "proof.key_quota": { status: 429, code: "too_many_proofs", title: "This key has used its share of proofs; slow down." },
+  "proof.key_quota": {
+    status: 429,
+    code: "too_many_proofs",
+    title: "This key has used its share of proofs; slow down.",
+  },
   "proof.table_full": unavailable("The gateway cannot accept more proofs at the moment."),
 
   // certificate: RFC 8705
@@ -149,8 +153,16 @@ export const REASONS = {
   "upstream.timeout": { status: 504, code: "gateway_timeout", title: "The tool did not answer in time." },
 
   // stream: an open response or tunnel that was cut
-  "stream.cut_containment": { status: 403, code: "blocked", title: "This agent was contained while the stream was open." },
-  "stream.cut_expired": { status: 401, code: "invalid_token", title: "The access token expired while the stream was open." },
+  "stream.cut_containment": {
+    status: 403,
+    code: "blocked",
+    title: "This agent was contained while the stream was open.",
+  },
+  "stream.cut_expired": {
+    status: 401,
+    code: "invalid_token",
+    title: "The access token expired while the stream was open.",
+  },
   "stream.cut_policy": denied("Policy no longer allows this stream."),
 
   // gateway

@@ -14,7 +14,17 @@ const bytes = z.int().positive();
 const ms = z.int().positive();
 
 const signatureAlgorithm = z.enum([
-  "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
+  "PS256",
+  "PS384",
+  "PS512",
+  "RS256",
+  "RS384",
+  "RS512",
 ]);
 
 const secretSource = z
@@ -56,12 +66,30 @@ const claimSource = z
 const claimMapping = z
   .partialRecord(
     z.enum([
-      "agent.id", "agent.orchestration", "agent.task", "agent.instance",
-      "principal.type", "principal.id", "principal.issuer", "principal.attributes",
-      "intent.task", "intent.purpose", "intent.scope", "intent.details", "intent.constraints",
-      "provenance.model", "provenance.model_version", "provenance.deployment", "provenance.environment",
-      "provenance.config_digest", "provenance.verified",
-      "session.id", "session.root_request", "session.initiator", "session.depth", "session.chain",
+      "agent.id",
+      "agent.orchestration",
+      "agent.task",
+      "agent.instance",
+      "principal.type",
+      "principal.id",
+      "principal.issuer",
+      "principal.attributes",
+      "intent.task",
+      "intent.purpose",
+      "intent.scope",
+      "intent.details",
+      "intent.constraints",
+      "provenance.model",
+      "provenance.model_version",
+      "provenance.deployment",
+      "provenance.environment",
+      "provenance.config_digest",
+      "provenance.verified",
+      "session.id",
+      "session.root_request",
+      "session.initiator",
+      "session.depth",
+      "session.chain",
     ]),
     claimSource,
   )
@@ -80,16 +108,28 @@ const issuer = z.strictObject({
 });
 
 const proof = z.strictObject({
-  algorithms: z.array(z.enum(["ES256", "ES384", "EdDSA", "Ed25519", "PS256", "RS256"])).min(1).default(["ES256", "EdDSA", "Ed25519"]),
+  algorithms: z
+    .array(z.enum(["ES256", "ES384", "EdDSA", "Ed25519", "PS256", "RS256"]))
+    .min(1)
+    .default(["ES256", "EdDSA", "Ed25519"]),
   max_age_s: z.int().min(5).max(300).default(60),
   max_ahead_s: z.int().min(0).max(30).default(5),
   nonce: z.enum(["off", "required"]).default("off"),
-  replay_slots: z.int().min(65_536).max(2 ** 27).default(2 ** 22).describe("Size of the shared replay table; 8 bytes a slot."),
+  replay_slots: z
+    .int()
+    .min(65_536)
+    .max(2 ** 27)
+    .default(2 ** 22)
+    .describe("Size of the shared replay table; 8 bytes a slot."),
 });
 
 const upstream = z.strictObject({
   url: httpUrl.describe("Origin and optional base path of the tool."),
-  strip_prefix: z.string().regex(/^\/.*[^/]$/).optional().describe("Removed from the start of the path before forwarding."),
+  strip_prefix: z
+    .string()
+    .regex(/^\/.*[^/]$/)
+    .optional()
+    .describe("Removed from the start of the path before forwarding."),
   server_name: z.string().optional().describe("Name to verify in the tool's certificate, if not the URL's host."),
   spiffe_id: z.string().startsWith("spiffe://").optional().describe("URI name the tool's certificate must carry."),
   ca: filePath.optional(),
@@ -128,7 +168,10 @@ const route = z.strictObject({
     attributes: z.record(z.string(), z.string()).default({}),
   }),
   tool: z.string().optional().describe("The tool's name as policy sees it; the route's name where absent."),
-  body: z.enum(["json", "stream"]).default("json").describe("`json`: policy sees the parsed body. `stream`: never read."),
+  body: z
+    .enum(["json", "stream"])
+    .default("json")
+    .describe("`json`: policy sees the parsed body. `stream`: never read."),
   upgrade: z.array(z.enum(["websocket"])).default([]),
   audit: z.enum(["strict", "batched"]).default("batched"),
   limits: routeLimits.prefault({}),
@@ -218,9 +261,15 @@ export const configSchema = z.strictObject({
   version: z.literal(1),
   gateway: z.string().default("cordon").describe("Name of this gateway, `input.environment.gateway`."),
   data_folder: filePath.default("data"),
-  threads: z.union([z.int().min(1).max(64), z.literal("auto")]).default(1).describe("Data threads."),
+  threads: z
+    .union([z.int().min(1).max(64), z.literal("auto")])
+    .default(1)
+    .describe("Data threads."),
   listeners: z.array(listener).min(1),
-  public_origins: z.array(origin).min(1).describe("The origins under which agents reach this gateway; `htu` is built from them."),
+  public_origins: z
+    .array(origin)
+    .min(1)
+    .describe("The origins under which agents reach this gateway; `htu` is built from them."),
   trusted_proxies: z.array(z.string()).default([]),
   issuers: z.array(issuer).min(1),
   proof: proof.prefault({}),
