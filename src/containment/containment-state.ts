@@ -1,0 +1,106 @@
+// In: a numbered snapshot, numbered deltas, and the references of one agent. Out: the mode in force, strictest first.
+// Trusts: the supervisor that numbered them. A missing number is a gap, never guessed over. One instance per thread.
+import type { ContainmentRefs } from "../token/agent.ts";
+import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level, Mode } from "./state.ts";
+
+/** The mode in force for one agent; `entry` is what caused it. `reason` is there exactly when `mode` is `blocked`. */
+export interface ContainmentVerdict {
+  readonly mode: Mode;
+  readonly entry?: ContainmentEntry;
+  readonly reason?: "containment.blocked" | "containment.drained";
+}
+
+export interface ContainmentState {
+  /** The number of the last change that is in force here. */
+  readonly epoch: number;
+  /** `stale`: the snapshot is older than what is in force, which stays. */
+  load(snapshot: ContainmentSnapshot): "loaded" | "stale";
+  /** `gap`: this is not the next change, or not exactly one change; nothing was altered, ask for a snapshot. */
+  apply(delta: ContainmentDelta): "applied" | "gap";
+  /** Three map look-ups at most. The strictest of token, agent and task wins; `draining` still allows. */
+  modeFor(refs: ContainmentRefs, nowMs: number): ContainmentVerdict;
+  entries(): ContainmentEntry[];
+}
+
+const ACTIVE: ContainmentVerdict = Object.freeze({ mode: "active" });
+
+// The explicit block ranks above the drain that ran out, so that the reason is the same whatever the order of entries.
+const RANK_BLOCKED = 4;
+const RANK_DRAINED = 3;
+const RANK_QUARANTINED = 2;
+const RANK_DRAINING = 1;
+
+function rankOf(entry: ContainmentEntry, nowMs: number): number {
+  switch (entry.mode) {
+    case "quarantined":
+      return RANK_QUARANTINED;
+    case "draining":
+      // Fail closed: a drain without a deadline, or with one that is no number, has run out.
+      return entry.drainUntilMs !== undefined && nowMs < entry.drainUntilMs ? RANK_DRAINING : RANK_DRAINED;
+    default:
+      return RANK_BLOCKED;
+  }
+}
+
+export function createContainmentState(): ContainmentState {
+  let epoch = 0;
+  let total = 0;
+  let byLevel = emptyLevels();
+
+  function recount(): void {
+    total = byLevel.token.size + byLevel.agent.size + byLevel.task.size;
+  }
+
+  return {
+    get epoch() {
+      return epoch;
+    },
+
+    load(snapshot) {
+      if (snapshot.epoch < epoch) return "stale";
+      const next = emptyLevels();
+      for (const entry of snapshot.entries) next[entry.level].set(entry.id, entry);
+      byLevel = next;
+      epoch = snapshot.epoch;
+      recount();
+      return "loaded";
+    },
+
+    apply(delta) {
+      const { set, release } = delta;
+      if (delta.epoch !== epoch + 1 || (set === undefined) === (release === undefined)) return "gap";
+      if (set !== undefined) byLevel[set.level].set(set.id, set);
+      if (release !== undefined) byLevel[release.level].delete(release.id);
+      epoch = delta.epoch;
+      recount();
+      return "applied";
+    },
+
+    modeFor(refs, nowMs) {
+      if (total === 0) return ACTIVE;
+      let rank = 0;
+      let strictest: ContainmentEntry | undefined;
+      // The order decides between equals: the narrowest reference is named as the cause.
+      for (const entry of [byLevel.token.get(refs.token), byLevel.agent.get(refs.agent), byLevel.task.get(refs.task)]) {
+        if (entry === undefined) continue;
+        const own = rankOf(entry, nowMs);
+        if (own > rank) {
+          rank = own;
+          strictest = entry;
+        }
+      }
+      if (strictest === undefined) return ACTIVE;
+      if (rank === RANK_BLOCKED) return { mode: "blocked", entry: strictest, reason: "containment.blocked" };
+      if (rank === RANK_DRAINED) return { mode: "blocked", entry: strictest, reason: "containment.drained" };
+      return { mode: strictest.mode, entry: strictest };
+    },
+
+    entries() {
+      return [...byLevel.token.values(), ...byLevel.agent.values(), ...byLevel.task.values()];
+    },
+  };
+}
+
+function emptyLevels(): Record<Level, Map<string, ContainmentEntry>> {
+  return { token: new Map(), agent: new Map(), task: new Map() };
+}
