@@ -132,6 +132,7 @@ export const REASONS = {
   "policy.undefined": denied(),
   "policy.malformed_decision": denied(),
   "policy.error": denied(),
+  "policy.late": denied(),
   "policy.input_too_large": denied(),
   "policy.suspended": denied("This action is suspended after it made the policy run too long."),
   "policy.not_loaded": unavailable("No policy is loaded."),

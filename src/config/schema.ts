@@ -270,7 +270,6 @@ export const configSchema = z.strictObject({
     .array(origin)
     .min(1)
     .describe("The origins under which agents reach this gateway; `htu` is built from them."),
-  trusted_proxies: z.array(z.string()).default([]),
   issuers: z.array(issuer).min(1),
   proof: proof.prefault({}),
   broker: broker.optional().describe("The embedded issuer; absent: none is started."),

@@ -1,0 +1,103 @@
+// In: the raw headers of a request, as name and value pairs in one flat list. Out: the few that matter, or a denial.
+// One pass: counts, refuses what may occur once but does not, and what would change the meaning behind the gateway.
+import { type Denial, deny } from "../errors.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+
+export interface HeaderFacts {
+  readonly host: string;
+  /** Every `Authorization` value. More than one is refused where credentials are read. */
+  readonly authorization: readonly string[];
+  /** Every `DPoP` value. */
+  readonly dpop: readonly string[];
+  readonly contentType: string | undefined;
+  readonly contentEncoding: string | undefined;
+  readonly contentLength: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly tracestate: string | undefined;
+  readonly upgrade: string | undefined;
+  readonly hasBody: boolean;
+  /** Bytes of all names and values. */
+  readonly bytes: number;
+}
+
+/** May occur once; parsers disagree on which of two counts. */
+const SINGLE = new Set(["host", "content-type", "content-length", "content-encoding", "upgrade", "expect", "transfer-encoding"]);
+
+/** Let a client speak for another method or path than the one that policy judged. */
+const REWRITING = new Set([
+  "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-original-uri",
+]);
+
+/** End-to-end headers that `Connection` must not name: a proxy behind would drop them after they were judged. */
+const NOT_HOP_BY_HOP = new Set([
+  "host", "authorization", "dpop", "content-length", "content-type", "content-encoding", "traceparent", "tracestate",
+  "cookie", "forwarded", "client-cert",
+]);
+
+/** The gateway's own header names start with this; a client's are stripped, and `Connection` may not name them. */
+const OWN_PREFIX = "x-cordon-";
+
+/** Checks the raw headers (H04, H05, H10). `countMax` is the number of header lines. */
+export function checkHeaders(raw: readonly string[], countMax: number): Result<HeaderFacts, Denial> {
+  if (raw.length > countMax * 2) return err(deny("exchange.headers_too_large", "too many header lines"));
+  const authorization: string[] = [];
+  const dpop: string[] = [];
+  const seen = new Map<string, string>();
+  let bytes = 0;
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const rawName = raw[index] ?? "";
+    const value = raw[index + 1] ?? "";
+    bytes += rawName.length + value.length + 4;
+    const name = rawName.toLowerCase();
+    if (name === "authorization") authorization.push(value);
+    else if (name === "dpop") dpop.push(value);
+    else if (name === "connection") {
+      const fault = checkConnection(value);
+      if (fault !== null) return err(fault);
+    } else {
+      if (name.includes("_") && isSpoof(name)) return err(deny("exchange.forbidden_header", "an underscore variant"));
+      if (REWRITING.has(name)) return err(deny("exchange.forbidden_header", name));
+      if (SINGLE.has(name) && seen.has(name)) return err(deny("exchange.duplicate_header", name));
+      if (!seen.has(name)) seen.set(name, value);
+    }
+  }
+  const host = seen.get("host");
+  if (host === undefined || host === "") return err(deny("exchange.bad_host", "no Host header"));
+  const contentLength = seen.get("content-length");
+  return ok({
+    host,
+    authorization,
+    dpop,
+    contentType: seen.get("content-type"),
+    contentEncoding: seen.get("content-encoding"),
+    contentLength,
+    traceparent: seen.get("traceparent"),
+    tracestate: seen.get("tracestate"),
+    upgrade: seen.get("upgrade"),
+    hasBody: seen.has("transfer-encoding") || (contentLength !== undefined && contentLength !== "0"),
+    bytes,
+  });
+}
+
+/** CGI-like servers fold `_` and `-` into one name: a variant of a header that means something here is an attack. */
+function isSpoof(name: string): boolean {
+  const folded = name.replaceAll("_", "-");
+  return (
+    folded.startsWith(OWN_PREFIX) ||
+    folded.startsWith("x-forwarded-") ||
+    folded.startsWith("client-cert") ||
+    NOT_HOP_BY_HOP.has(folded) ||
+    SINGLE.has(folded) ||
+    REWRITING.has(folded)
+  );
+}
+
+function checkConnection(value: string): Denial | null {
+  for (const part of value.split(",")) {
+    const option = part.trim().toLowerCase();
+    if (NOT_HOP_BY_HOP.has(option) || option.startsWith(OWN_PREFIX) || option.startsWith("x-forwarded-")) {
+      return deny("exchange.forbidden_header", "Connection names an end-to-end header");
+    }
+  }
+  return null;
+}

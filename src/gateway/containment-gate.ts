@@ -1,0 +1,60 @@
+// In: an agent, and the epoch in shared memory. Out: the mode in force for it at this very moment.
+// A thread never judges by an old state: where the shared epoch is ahead, it first reads what the supervisor has sent.
+import type { ContainmentState, ContainmentVerdict } from "../containment/containment-state.ts";
+import type { EpochWords } from "../containment/epoch.ts";
+import type { ContainmentDelta } from "../containment/state.ts";
+import { type Denial, deny } from "../errors.ts";
+import type { Agent } from "../token/agent.ts";
+
+export interface ContainmentGate {
+  readonly epoch: number;
+  verdictFor(agent: Agent): ContainmentVerdict;
+  /** The denial that the mode means, or null where the exchange goes on. */
+  check(agent: Agent, verdict: ContainmentVerdict): Denial | null;
+  apply(delta: ContainmentDelta): "applied" | "gap";
+  /** Contains an agent on this thread at once, until the supervisor's own change for it arrives. Never loosens. */
+  containHere(agentId: string, mode: "quarantined" | "blocked", nowMs: number): void;
+}
+
+/** The gate of one thread. `readControl` reads every message that waits on the control port. */
+export function createContainmentGate(options: {
+  readonly state: ContainmentState;
+  readonly epoch: EpochWords;
+  readonly readControl: () => void;
+  readonly nowMs: () => number;
+}): ContainmentGate {
+  const { state, epoch, readControl, nowMs } = options;
+  const here = new Map<string, "quarantined" | "blocked">();
+  const stale: ContainmentVerdict = Object.freeze({ mode: "blocked" });
+
+  return {
+    get epoch() {
+      return state.epoch;
+    },
+    verdictFor(agent) {
+      if (epoch.current() !== state.epoch) {
+        readControl();
+        // The number is published after its message was posted: a message that is still missing is a fault.
+        if (epoch.current() > state.epoch) return stale;
+      }
+      const verdict = state.modeFor(agent.refs, nowMs());
+      const local = here.size === 0 ? undefined : here.get(agent.refs.agent);
+      if (local === undefined || verdict.mode === "blocked") return verdict;
+      return local === "blocked" ? { mode: "blocked", reason: "containment.blocked" } : { mode: local };
+    },
+    check(_agent, verdict) {
+      if (verdict.mode !== "blocked") return null;
+      if (verdict === stale) return deny("containment.stale", "a containment change has not arrived");
+      return deny(verdict.reason ?? "containment.blocked", verdict.entry?.reason);
+    },
+    apply(delta) {
+      const result = state.apply(delta);
+      const named = delta.set ?? delta.release;
+      if (result === "applied" && named?.level === "agent") here.delete(named.id);
+      return result;
+    },
+    containHere(agentId, mode) {
+      if (here.get(agentId) !== "blocked") here.set(agentId, mode);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+// In: every exchange and tunnel that is in flight on this thread. Out: those that must end now.
+// A stream is judged for as long as it lives: containment, expiry and policy change reach it here.
+import { type Denial, deny } from "../errors.ts";
+import type { ContainmentVerdict } from "../containment/containment-state.ts";
+import type { Agent } from "../token/agent.ts";
+
+export interface OpenExchange {
+  readonly agent: Agent;
+  /** An event stream, a tunnel, or a response without an announced end: cut at once. Others get the grace. */
+  streaming: boolean;
+  /** Where the exchange goes: a quarantine must not leave a stream to the tool open. */
+  readonly toMonitor: boolean;
+  /** The policy revision (bundle and data) that allowed it. */
+  revision: string;
+  /** Asks the policy again with the time of now; null where it still allows. */
+  readonly judgeAgain: () => Denial | null;
+  readonly cut: (denial: Denial) => void;
+  /** Set by the sweep: when the grace of a contained single response ends, in monotonic milliseconds. */
+  cutAtMs: number | undefined;
+}
+
+/** How long a single response may still take after its agent was blocked. */
+export const BLOCK_GRACE_MS = 5000;
+
+export interface OpenExchanges {
+  readonly size: number;
+  readonly streams: number;
+  add(exchange: OpenExchange): void;
+  remove(exchange: OpenExchange): void;
+  /** Looks at each one. Called for every containment change, every policy switch, and once a second. */
+  sweep(now: SweepNow): void;
+  cutAll(denial: Denial): void;
+}
+
+export interface SweepNow {
+  readonly timeMs: number;
+  readonly monotonicMs: number;
+  readonly revision: string;
+  readonly verdictFor: (agent: Agent) => ContainmentVerdict;
+}
+
+export function createOpenExchanges(): OpenExchanges {
+  const open = new Set<OpenExchange>();
+
+  function check(exchange: OpenExchange, now: SweepNow): Denial | null {
+    const verdict = now.verdictFor(exchange.agent);
+    const contained = verdict.mode === "blocked" || (verdict.mode === "quarantined" && !exchange.toMonitor);
+    if (contained) {
+      if (exchange.streaming) return deny("stream.cut_containment", verdict.entry?.reason);
+      exchange.cutAtMs ??= now.monotonicMs + BLOCK_GRACE_MS;
+      return now.monotonicMs >= exchange.cutAtMs ? deny("stream.cut_containment", "grace is over") : null;
+    }
+    exchange.cutAtMs = undefined;
+    if (!exchange.streaming) return null;
+    if (now.timeMs >= exchange.agent.expiresAtMs) return deny("stream.cut_expired");
+    if (exchange.revision !== now.revision) {
+      exchange.revision = now.revision;
+      const denial = exchange.judgeAgain();
+      if (denial !== null) return deny("stream.cut_policy", denial.reason);
+    }
+    return null;
+  }
+
+  return {
+    get size() {
+      return open.size;
+    },
+    get streams() {
+      let count = 0;
+      for (const exchange of open) if (exchange.streaming) count++;
+      return count;
+    },
+    add: (exchange) => void open.add(exchange),
+    remove: (exchange) => void open.delete(exchange),
+    sweep(now) {
+      for (const exchange of open) {
+        const denial = check(exchange, now);
+        if (denial !== null) exchange.cut(denial);
+      }
+    },
+    cutAll(denial) {
+      for (const exchange of open) exchange.cut(denial);
+    },
+  };
+}

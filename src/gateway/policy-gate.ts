@@ -1,0 +1,95 @@
+// In: the policy input as JSON text. Out: a decision with the revision that made it, or a denial.
+// Knows which policy is in force on this thread, writes the watchdog's words around each evaluation, refuses suspensions.
+import { type Denial, deny } from "../errors.ts";
+import { err, type Result } from "../lib/result.ts";
+import type { Decision, LoadedPolicyMessage, PolicyRevision } from "../policy/decision.ts";
+import type { Evaluator } from "../policy/evaluator.ts";
+import type { EvaluationWatch } from "./evaluation-watch.ts";
+import { hashAgent } from "./evaluation-watch.ts";
+import type { Suspension } from "./thread-messages.ts";
+
+export interface Judgement {
+  readonly result: Result<Decision, Denial>;
+  readonly revision: PolicyRevision | undefined;
+  readonly evaluationUs: number;
+}
+
+export interface PolicyGate {
+  readonly revision: PolicyRevision | undefined;
+  /** Bundle and data revision as one text; changes whenever the policy does. */
+  readonly revisionKey: string;
+  /** The switch is atomic: an exchange is judged by the old policy or by the new one. */
+  load(policy: LoadedPolicyMessage): void;
+  suspend(suspension: Suspension): void;
+  decide(input: { json: string; timeMs: number; route: number; agentId: string }): Judgement;
+}
+
+export function createPolicyGate(options: {
+  readonly thread: number;
+  readonly watch: EvaluationWatch;
+  readonly monotonicMs: () => number;
+  readonly budgetMs: number;
+  readonly inputBytesMax: number;
+  readonly memoryPagesMax: number;
+  readonly createEvaluator: (options: {
+    module: WebAssembly.Module;
+    dataJson: string;
+    memoryPagesMax: number;
+  }) => Evaluator;
+}): PolicyGate {
+  const { thread, watch, monotonicMs, budgetMs } = options;
+  let evaluator: Evaluator | undefined;
+  let module: WebAssembly.Module | undefined;
+  let revision: PolicyRevision | undefined;
+  let revisionKey = "";
+  const suspendedRevisions = new Set<string>();
+  const suspendedAgents = new Set<string>();
+
+  function refuse(denial: Denial): Judgement {
+    return { result: err(denial), revision, evaluationUs: 0 };
+  }
+
+  return {
+    get revision() {
+      return revision;
+    },
+    get revisionKey() {
+      return revisionKey;
+    },
+    load(policy) {
+      const next =
+        policy.module === module && evaluator !== undefined
+          ? evaluator
+          : options.createEvaluator({
+              module: policy.module,
+              dataJson: policy.dataJson,
+              memoryPagesMax: options.memoryPagesMax,
+            });
+      if (next === evaluator) next.setData(policy.dataJson);
+      evaluator = next;
+      module = policy.module;
+      revision = policy.revision;
+      revisionKey = `${policy.revision.bundle} ${policy.revision.data}`;
+    },
+    suspend(suspension) {
+      if (suspension.revision !== undefined) suspendedRevisions.add(`${suspension.route} ${suspension.revision}`);
+      if (suspension.agentHash !== undefined) suspendedAgents.add(`${suspension.route} ${suspension.agentHash}`);
+    },
+    decide({ json, timeMs, route, agentId }) {
+      if (evaluator === undefined) return refuse(deny("policy.not_loaded"));
+      if (json.length > options.inputBytesMax) return refuse(deny("policy.input_too_large"));
+      const agentHash = hashAgent(agentId);
+      if (suspendedRevisions.has(`${route} ${revisionKey}`) || suspendedAgents.has(`${route} ${agentHash}`)) {
+        return refuse(deny("policy.suspended"));
+      }
+      const startedMs = monotonicMs();
+      watch.begin(thread, route, agentHash, startedMs);
+      const result = evaluator.decide(json, timeMs);
+      watch.end(thread);
+      const tookMs = monotonicMs() - startedMs;
+      const evaluationUs = Math.round(tookMs * 1000);
+      if (tookMs > budgetMs) return { result: err(deny("policy.late", `${evaluationUs} us`)), revision, evaluationUs };
+      return { result, revision, evaluationUs };
+    },
+  };
+}

@@ -1,0 +1,97 @@
+// In: nothing; types only. Out: what one data thread holds for its whole life, and what it knows of one exchange.
+// The services are made once at start; the facts of an exchange exist for its log line and decide nothing.
+import type { RouteInput } from "../action/build-input.ts";
+import type { RouteTable } from "../action/match-route.ts";
+import type { Recorder } from "../audit/recorder.ts";
+import type { Config, RouteConfig } from "../config/schema.ts";
+import type { Reason } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { PolicyRevision } from "../policy/decision.ts";
+import type { Logs, Outcome } from "../telemetry/log-entries.ts";
+import type { ThreadMetrics } from "../telemetry/metric-snapshot.ts";
+import type { TraceContext } from "../telemetry/trace-context.ts";
+import type { Agent } from "../token/agent.ts";
+import type { Authenticator } from "../token/authenticate.ts";
+import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
+import type { ContainmentGate } from "./containment-gate.ts";
+import type { DenialCounter } from "./denial-counter.ts";
+import type { OpenExchanges } from "./open-exchanges.ts";
+import type { PolicyGate } from "./policy-gate.ts";
+import type { SeenAgents } from "./seen-agents.ts";
+import type { FromThread } from "./thread-messages.ts";
+
+export interface Route {
+  /** Position in the configuration; how threads and supervisor name a route to each other. */
+  readonly index: number;
+  readonly config: RouteConfig;
+  readonly input: RouteInput;
+  readonly target: UpstreamTarget;
+  readonly methods: ReadonlySet<string>;
+  /** Host of the one origin under which the route is served, or undefined for all. */
+  readonly host: string | undefined;
+}
+
+/** One public origin; `Host` selects one of them and never composes one. */
+export interface PublicOrigin {
+  readonly origin: string;
+  readonly host: string;
+}
+
+export interface ListenerFacts {
+  readonly name: string;
+  readonly scheme: "http" | "https";
+  readonly clientCertificates: boolean;
+}
+
+export interface Services {
+  readonly thread: number;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly routes: RouteTable<Route>;
+  /** By `scheme host` and, as a fallback, by host alone. Lower case. */
+  readonly origins: ReadonlyMap<string, PublicOrigin>;
+  readonly authenticator: Authenticator;
+  readonly containment: ContainmentGate;
+  readonly policy: PolicyGate;
+  readonly recorder: Recorder;
+  readonly logs: Logs;
+  readonly metrics: ThreadMetrics;
+  readonly forwarder: Forwarder;
+  readonly monitor: UpstreamTarget | undefined;
+  readonly open: OpenExchanges;
+  readonly denials: DenialCounter;
+  readonly seen: SeenAgents;
+  readonly nextId: () => string;
+  readonly notify: (message: FromThread) => void;
+  /** True after SIGTERM: exchanges in flight end, new ones are refused. */
+  draining: boolean;
+  inFlight: number;
+}
+
+/** What is known of one exchange so far, for its log lines. Steps return values; only the pipeline writes here. */
+export interface ExchangeFacts {
+  readonly requestId: string;
+  readonly timeMs: number;
+  /** `performance.now()` at the start. */
+  readonly startedAt: number;
+  readonly listener: ListenerFacts;
+  readonly method: string;
+  readonly sourceIp: string;
+  readonly httpVersion: string;
+  trace: TraceContext;
+  decisionId: string;
+  route: Route | undefined;
+  host: string;
+  path: string;
+  agent: Agent | undefined;
+  containmentMode: "active" | "draining" | "quarantined" | "blocked" | "";
+  revision: PolicyRevision | undefined;
+  status: number;
+  outcome: Outcome;
+  reason: Reason | "";
+  detail: string;
+  bytesIn: number;
+  bytesOut: number;
+  upstreamUs: number;
+  errorId: string;
+}

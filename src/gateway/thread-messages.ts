@@ -1,0 +1,74 @@
+// In: nothing; types only. Out: every message between the supervisor and its data threads.
+// Order matters: all that the supervisor says to a thread goes over one port, and a thread reads it in that order.
+import type { MessagePort } from "node:worker_threads";
+import type { Config } from "../config/schema.ts";
+import type { ContainmentDelta, ContainmentSnapshot } from "../containment/state.ts";
+import type { ClockBase } from "../lib/clock.ts";
+import type { LoadedPolicyMessage } from "../policy/decision.ts";
+import type { ThreadMetricsSnapshot } from "../telemetry/metric-snapshot.ts";
+
+/** `workerData` of a data thread. */
+export interface DataThreadStart {
+  readonly thread: number;
+  readonly config: Config;
+  readonly clock: ClockBase;
+  /** Proofs with an older `iat` are refused, in Unix milliseconds: a restart forgets nothing. */
+  readonly proofsFromMs: number;
+  readonly shared: SharedMemory;
+  readonly control: MessagePort;
+  readonly audit: MessagePort;
+  readonly containment: ContainmentSnapshot;
+  readonly policy: LoadedPolicyMessage | null;
+  readonly suspensions: readonly Suspension[];
+  /** Port of each listener: 0 in the configuration is resolved by the supervisor. */
+  readonly ports: readonly number[];
+  readonly reusePort: boolean;
+  readonly version: string;
+}
+
+export interface SharedMemory {
+  readonly replay: SharedArrayBuffer;
+  readonly epoch: SharedArrayBuffer;
+  readonly evaluation: SharedArrayBuffer;
+  /** Keys of this process, the same for every thread: replay hashing and nonces. */
+  readonly replayKey: Uint8Array;
+  readonly nonceKey: Uint8Array;
+}
+
+/** A route on which a policy revision, or one agent, made the evaluation run too long twice (H12). */
+export interface Suspension {
+  readonly route: number;
+  /** Exactly one of the two. */
+  readonly revision?: string;
+  readonly agentHash?: number;
+}
+
+export type ToThread =
+  | { readonly type: "containment"; readonly delta: ContainmentDelta }
+  | { readonly type: "policy"; readonly policy: LoadedPolicyMessage; readonly serial: number }
+  | { readonly type: "suspend"; readonly suspension: Suspension }
+  | { readonly type: "report"; readonly serial: number }
+  | { readonly type: "drain"; readonly timeoutMs: number };
+
+export type FromThread =
+  | { readonly type: "listening" }
+  | { readonly type: "failed"; readonly message: string }
+  | { readonly type: "policy"; readonly serial: number; readonly error?: string }
+  | { readonly type: "contain"; readonly agent: string; readonly mode: "quarantined" | "blocked"; readonly by: string; readonly reason: string }
+  | { readonly type: "alert"; readonly severity: string; readonly fields: Readonly<Record<string, string>> }
+  | { readonly type: "agents"; readonly seen: readonly SeenAgentCount[] }
+  | { readonly type: "report"; readonly serial: number; readonly metrics: ThreadMetricsSnapshot; readonly exchanges: number; readonly streams: number }
+  | { readonly type: "log"; readonly lines: string }
+  | { readonly type: "service"; readonly level: "info" | "warn" | "error"; readonly message: string; readonly fields: Readonly<Record<string, string>> }
+  | { readonly type: "drained" };
+
+export interface SeenAgentCount {
+  readonly id: string;
+  readonly task: string;
+  readonly token: string;
+  readonly principal: string;
+  readonly keyThumbprint: string;
+  readonly lastSeenMs: number;
+  readonly exchanges: number;
+}
+
