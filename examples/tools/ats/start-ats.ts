@@ -56,7 +56,7 @@ export async function startAts(options: { port: number; file: string }): Promise
 
   return {
     url: `http://127.0.0.1:${port}`,
-    requests: seen.count,
+    requests: () => seen.count(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => {

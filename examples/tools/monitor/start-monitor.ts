@@ -44,7 +44,7 @@ export async function startMonitor(options: { port: number }): Promise<Monitor> 
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
-    requests: seen.count,
+    requests: () => seen.count(),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -1,0 +1,29 @@
+// In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
+import type { BrokerConfig } from "../config/schema.ts";
+
+export interface BrokerThreadData {
+  readonly broker: BrokerConfig;
+  readonly publicOrigins: readonly string[];
+  readonly dataFolder: string;
+}
+
+/** One line for the log: no token, assertion, proof or key is ever in it. */
+export interface BrokerLog {
+  readonly level: "info" | "warn" | "error";
+  readonly event: "token_issued" | "token_refused" | "issuer_error";
+  readonly client_id?: string;
+  readonly key_thumbprint?: string;
+  readonly jti?: string;
+  readonly scope?: string;
+  readonly error?: string;
+  readonly detail?: string;
+}
+
+export type FromBroker =
+  | { readonly type: "ready"; readonly url: string }
+  | { readonly type: "failed"; readonly code: string; readonly message: string }
+  | { readonly type: "log"; readonly entry: BrokerLog };
+
+export interface ToBroker {
+  readonly type: "close";
+}

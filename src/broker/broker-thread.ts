@@ -1,0 +1,90 @@
+// In: the broker's configuration as worker data. Out: a listening issuer, and log entries as messages.
+// The thread of the signing key: it is the only one that reads it, and nothing it posts contains it.
+import type { AddressInfo } from "node:net";
+import { parentPort, workerData } from "node:worker_threads";
+import type { errors, Provider } from "oidc-provider";
+import { readMonotonicMs } from "../lib/clock.ts";
+import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
+import { createBrokerServer } from "./create-broker-server.ts";
+import { createProvider } from "./create-provider.ts";
+import { readClientKeys } from "./read-client-keys.ts";
+import { createReplayStore } from "./replay-store.ts";
+import { loadSigningKey } from "./signing-key.ts";
+
+/** A token request takes milliseconds; after this an open connection is cut. */
+const CLOSE_TIMEOUT_MS = 2000;
+const LOG_TEXT_CHARACTERS_MAX = 200;
+
+const { broker, publicOrigins, dataFolder } = workerData as BrokerThreadData;
+
+function post(message: FromBroker): void {
+  parentPort?.postMessage(message);
+}
+
+function bounded(text: unknown): string | undefined {
+  return typeof text === "string" ? text.slice(0, LOG_TEXT_CHARACTERS_MAX) : undefined;
+}
+
+function log(entry: { [K in keyof BrokerLog]: BrokerLog[K] | undefined }): void {
+  const known = Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined));
+  post({ type: "log", entry: known as unknown as BrokerLog });
+}
+
+function logEvents(provider: Provider): void {
+  provider.on("client_credentials.issued", (token) => {
+    log({
+      level: "info",
+      event: "token_issued",
+      client_id: token.clientId,
+      key_thumbprint: (token as { jkt?: string }).jkt,
+      jti: token.jti,
+      scope: token.scope,
+    });
+  });
+  provider.on("grant.error", (ctx, error: errors.OIDCProviderError) => {
+    // The first half of every token request, not a refusal.
+    if (error.error === "use_dpop_nonce") return;
+    log({
+      level: "warn",
+      event: "token_refused",
+      client_id: ctx.oidc.client?.clientId,
+      error: bounded(error.error),
+      detail: bounded(error.error_detail ?? error.error_description),
+    });
+  });
+  const logFailure = (error: Error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) });
+  provider.on("server_error", (_ctx, error) => logFailure(error));
+  // Without a listener Koa would print the error with its stack.
+  provider.addListener("error" as "server_error", (error: unknown) => {
+    logFailure(error instanceof Error ? error : new Error("unknown"));
+  });
+}
+
+async function start(): Promise<void> {
+  const startedAtS = Math.floor(Date.now() / 1000);
+  const [signingKey, clientKeys] = await Promise.all([loadSigningKey(dataFolder), readClientKeys(broker.clients)]);
+  const replayStore = createReplayStore(readMonotonicMs);
+  const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, startedAtS });
+  logEvents(provider);
+  const server = createBrokerServer({ provider, issuer: broker.issuer, signingKey });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(broker.port, broker.address, resolve);
+  });
+  server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
+
+  parentPort?.on("message", (message: ToBroker) => {
+    if (message.type !== "close") return;
+    server.close(() => parentPort?.close());
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
+  });
+  const { address, port, family } = server.address() as AddressInfo;
+  post({ type: "ready", url: `http://${family === "IPv6" ? `[${address}]` : address}:${port}` });
+}
+
+start().catch((error: NodeJS.ErrnoException) => {
+  post({ type: "failed", code: error.code ?? "broker_failed", message: error.message });
+  parentPort?.close();
+});

@@ -1,0 +1,106 @@
+// In: a provider and the published key. Out: the agent-facing HTTP server: two documents, one key set, one endpoint.
+// Everything else is 404 before the provider sees it. No header of the caller may change the issuer's own URL.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { JWK } from "jose";
+import type { Provider } from "oidc-provider";
+import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
+
+/** An assertion and a proof are a few kilobytes together. */
+const HEADER_BYTES_MAX = 16_384;
+const BODY_BYTES_MAX = 16_384;
+const HEADERS_TIMEOUT_MS = 5000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const IDLE_TIMEOUT_MS = 5000;
+const CONNECTIONS_MAX = 1000;
+/** A token costs about a millisecond of signatures; more than this in flight would only wait. */
+const TOKEN_REQUESTS_MAX = 128;
+const KEY_SET_MAX_AGE_S = 60;
+
+export function createBrokerServer(options: { provider: Provider; issuer: string; signingKey: JWK }): Server {
+  const { provider, issuer } = options;
+  const { host, protocol } = new URL(issuer);
+  provider.proxy = true;
+  const handleToken = provider.callback();
+
+  const metadata = JSON.stringify(metadataDocument(issuer));
+  const { kty, crv, x, y, kid, alg, use } = options.signingKey;
+  const keySet = JSON.stringify({ keys: [{ kty, crv, x, y, kid, alg, use }] });
+  const documents = new Map([
+    ["/.well-known/oauth-authorization-server", metadata],
+    ["/.well-known/openid-configuration", metadata],
+    ["/jwks", keySet],
+  ]);
+  let inFlight = 0;
+
+  function serve(request: IncomingMessage, response: ServerResponse): void {
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    const document = documents.get(path);
+    if (document !== undefined) {
+      if (request.method !== "GET" && request.method !== "HEAD")
+        return refuse(response, 405, "invalid_request", "use GET");
+      response.setHeader("cache-control", `public, max-age=${KEY_SET_MAX_AGE_S}`);
+      return sendJson(response, 200, document);
+    }
+    if (path !== "/token") return refuse(response, 404, "not_found", "no such endpoint");
+    if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");
+    if (request.url !== "/token") return refuse(response, 400, "invalid_request", "the endpoint takes no query");
+    // Content-Length is asked for, so that the size is known before a byte is read.
+    const length = request.headers["content-length"];
+    if (length === undefined) return refuse(response, 411, "invalid_request", "send Content-Length");
+    if (Number(length) > BODY_BYTES_MAX) return refuse(response, 413, "invalid_request", "the body is too large");
+    if (inFlight >= TOKEN_REQUESTS_MAX) {
+      response.setHeader("retry-after", "1");
+      return refuse(response, 503, "temporarily_unavailable", "too many requests at the moment");
+    }
+    inFlight += 1;
+    response.once("close", () => {
+      inFlight -= 1;
+    });
+    // The provider builds the expected `htu` from these: they are the issuer's, never the caller's.
+    request.headers.host = host;
+    request.headers["x-forwarded-proto"] = protocol.slice(0, -1);
+    delete request.headers["x-forwarded-host"];
+    delete request.headers["x-forwarded-for"];
+    void handleToken(request, response);
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      connectionsCheckingInterval: 1000,
+    },
+    serve,
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  return server;
+}
+
+/** RFC 8414 section 2; `response_types_supported` is required there, and empty: there is no authorization endpoint. */
+function metadataDocument(issuer: string) {
+  return {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/jwks`,
+    grant_types_supported: ["client_credentials"],
+    response_types_supported: [],
+    subject_types_supported: ["public"],
+    token_endpoint_auth_methods_supported: ["private_key_jwt"],
+    token_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
+    dpop_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
+  };
+}
+
+function refuse(response: ServerResponse, status: number, error: string, description: string): void {
+  // What follows on this connection was meant for a request that is not read to its end.
+  response.setHeader("connection", "close");
+  sendJson(response, status, JSON.stringify({ error, error_description: description }));
+}
+
+function sendJson(response: ServerResponse, status: number, text: string): void {
+  response
+    .writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) })
+    .end(text);
+}

@@ -1,0 +1,147 @@
+// In: the broker's configuration, its key and its clients' public keys. Out: an oidc-provider that knows one grant.
+// client_credentials with private_key_jwt (RFC 7523) and DPoP (RFC 9449) only; every other feature is off.
+import { randomBytes } from "node:crypto";
+import type { JWK } from "jose";
+import type { ClientMetadata, Configuration, JWKS } from "oidc-provider";
+import * as errors from "oidc-provider/lib/helpers/errors.js";
+import { Provider } from "oidc-provider/lib/provider.js";
+import type { BrokerConfig } from "../config/schema.ts";
+import { agentClaims, type BrokerClient } from "./agent-claims.ts";
+import type { ReplayStore } from "./replay-store.ts";
+import { grantScopes } from "./scope.ts";
+
+export const SIGNATURE_ALGORITHMS = ["ES256", "EdDSA", "Ed25519"] as const;
+/** An assertion is made for one request; this bounds how long its id must be remembered. */
+const ASSERTION_LIFETIME_S_MAX = 300;
+const CLOCK_TOLERANCE_S = 15;
+
+type Context = NonNullable<Parameters<NonNullable<Configuration["assertJwtClientAuthClaimsAndHeader"]>>[0]>;
+
+export interface ProviderOptions {
+  readonly broker: BrokerConfig;
+  readonly publicOrigins: readonly string[];
+  readonly signingKey: JWK;
+  /** Public keys by client id. */
+  readonly clientKeys: ReadonlyMap<string, JWKS>;
+  readonly replayStore: ReplayStore;
+  /** Unix seconds of the start: assertions from before may have been used before. */
+  readonly startedAtS: number;
+}
+
+export function createProvider(options: ProviderOptions): Provider {
+  const { broker, publicOrigins } = options;
+  const clients = new Map(broker.clients.map((client) => [client.client_id, client]));
+  const off = { enabled: false } as const;
+
+  return new Provider(broker.issuer, {
+    adapter: (model: string) => options.replayStore.adapter(model),
+    clients: broker.clients.map((client) => clientMetadata(client, options.clientKeys)),
+    jwks: { keys: [options.signingKey] },
+    clientAuthMethods: ["private_key_jwt"],
+    clientDefaults: { id_token_signed_response_alg: "ES256" },
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...SIGNATURE_ALGORITHMS],
+      dPoPSigningAlgValues: [...SIGNATURE_ALGORITHMS],
+    },
+    responseTypes: [],
+    scopes: [],
+    // Agents are no web pages: no origin is ever allowed.
+    clientBasedCORS: () => false,
+    clockTolerance: CLOCK_TOLERANCE_S,
+    ttl: { ClientCredentials: broker.token_ttl_s },
+    renderError: (ctx, out) => {
+      ctx.type = "json";
+      ctx.body = out;
+    },
+    assertJwtClientAuthClaimsAndHeader: (_ctx, claims) => checkAssertion(claims, options.startedAtS),
+    features: {
+      clientCredentials: { enabled: true },
+      // The secret lives as long as the process: a proof from before a restart carries a nonce that is unknown now.
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true, allowReplay: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => publicOrigins[0] ?? "",
+        getResourceServerInfo: (ctx, resource) =>
+          resourceServer(ctx, resource, publicOrigins, clients, broker.token_ttl_s),
+      },
+      devInteractions: off,
+      pushedAuthorizationRequests: off,
+      rpInitiatedLogout: off,
+      userinfo: off,
+    },
+    formats: {
+      customizers: {
+        jwt: (_ctx, token, parts) => {
+          const client = clients.get(token.clientId ?? "");
+          const { jkt } = token as { jkt?: string };
+          const { exp } = parts.payload;
+          if (client === undefined || jkt === undefined || typeof exp !== "number") {
+            throw new Error("a token without a known client, a key or an expiry is never issued");
+          }
+          const { sub, cordon } = agentClaims({
+            client,
+            issuer: broker.issuer,
+            trustDomain: broker.trust_domain,
+            keyThumbprint: jkt,
+            scope: token.scope === undefined ? [] : token.scope.split(" "),
+            expiresAt: exp,
+          });
+          Object.assign(parts.payload, { sub, cordon });
+        },
+      },
+    },
+  });
+}
+
+function clientMetadata(client: BrokerClient, keys: ReadonlyMap<string, JWKS>): ClientMetadata {
+  const jwks = keys.get(client.client_id);
+  return {
+    client_id: client.client_id,
+    token_endpoint_auth_method: "private_key_jwt",
+    grant_types: ["client_credentials"],
+    response_types: [],
+    redirect_uris: [],
+    dpop_bound_access_tokens: true,
+    ...(jwks === undefined ? {} : { jwks }),
+  };
+}
+
+/** RFC 7523 section 3 leaves `iat` and the lifetime open; both are needed to refuse a replay across a restart. */
+function checkAssertion(claims: Record<string, unknown>, startedAtS: number): void {
+  const { iat, exp } = claims;
+  if (typeof iat !== "number" || typeof exp !== "number")
+    throw new errors.InvalidClientAuth("iat and exp are required");
+  if (exp - iat > ASSERTION_LIFETIME_S_MAX) throw new errors.InvalidClientAuth("the assertion lives too long");
+  if (iat < startedAtS) throw new errors.InvalidClientAuth("the assertion was made before the issuer started");
+}
+
+/** RFC 8707: one resource, one of the gateway's own origins. The scope is settled here, before a token exists. */
+function resourceServer(
+  ctx: Context,
+  resource: string,
+  publicOrigins: readonly string[],
+  clients: ReadonlyMap<string, BrokerClient>,
+  accessTokenTTL: number,
+) {
+  const audience = publicOrigins.find((origin) => resource === origin || resource === `${origin}/`);
+  if (audience === undefined) throw new errors.InvalidTarget("resource is not one of this gateway's origins");
+  const { body, client, params } = ctx.oidc;
+  // Details that nobody enforces must not look granted.
+  if (body?.["authorization_details"] !== undefined) {
+    throw new errors.InvalidRequest("authorization_details are not supported here");
+  }
+  const registered = clients.get(client?.clientId ?? "")?.scope ?? [];
+  const asked = typeof params?.["scope"] === "string" ? params["scope"].split(" ") : [];
+  const grant = grantScopes(registered, asked);
+  if ("refused" in grant)
+    throw new errors.InvalidScope("requested scope is not registered for this client", grant.refused);
+  const scope = grant.granted.join(" ");
+  if (params !== undefined && scope !== "") params["scope"] = scope;
+  return {
+    scope,
+    audience,
+    accessTokenTTL,
+    accessTokenFormat: "jwt" as const,
+    jwt: { sign: { alg: "ES256" as const } },
+  };
+}
