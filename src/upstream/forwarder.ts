@@ -6,20 +6,15 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { UpstreamConfig } from "../config/schema.ts";
 import type { Denial } from "../errors.ts";
+import { ForwardExchange } from "./forward-exchange.ts";
+import { createTargetFactory, type UpstreamTarget } from "./target.ts";
 
 export interface ForwarderOptions {
   /** Called for each connection to a tool that was opened or closed; for the metrics. */
   readonly onSocketEvent?: (event: "open" | "close") => void;
 }
 
-/** One tool with the gateway's own identity towards it: made once at start, used by every exchange of a route. */
-export interface UpstreamTarget {
-  /** Scheme, host and port of the tool, as it stands in the `Host` header and in logs. */
-  readonly origin: string;
-  /** The path that is sent for a judged path: `strip_prefix` removed, the base path of the URL put in front. */
-  pathFor(path: string): string;
-  close(): Promise<void>;
-}
+export type { UpstreamTarget } from "./target.ts";
 
 export interface ForwardRequest {
   readonly target: UpstreamTarget;
@@ -69,11 +64,19 @@ export interface ForwardOutcome {
   readonly upstreamMs: number | null;
 }
 
+export interface CutOptions {
+  /**
+   * An unsafe request that was wholly sent and has no response yet is followed to its outcome: its response is
+   * withheld, and the denial is the failure. Anything else is cut at once.
+   */
+  readonly follow?: boolean;
+}
+
 export interface ForwardHandle {
   /** Settles once, never rejects: when the response is complete, failed or cut. */
   readonly done: Promise<ForwardOutcome>;
   /** Ends the exchange now: before the response has started it becomes the failure, later the socket is destroyed. */
-  cut(denial: Denial): void;
+  cut(denial: Denial, options?: CutOptions): void;
 }
 
 export interface Forwarder {
@@ -84,6 +87,15 @@ export interface Forwarder {
   close(): Promise<void>;
 }
 
-export function createForwarder(_options: ForwarderOptions = {}): Forwarder {
-  throw new Error("not built yet");
+export function createForwarder(options: ForwarderOptions = {}): Forwarder {
+  const targets = createTargetFactory(options.onSocketEvent);
+  return {
+    prepare: targets.prepare,
+    send: (request) => {
+      const exchange = new ForwardExchange(request);
+      exchange.start();
+      return exchange;
+    },
+    close: targets.close,
+  };
 }

@@ -1,0 +1,305 @@
+// In: one judged exchange. Out: undici's callbacks turned into a streamed response and one outcome.
+// Trusts: undici's order of callbacks; nothing that the tool sends.
+import type { ServerResponse } from "node:http";
+import { PassThrough } from "node:stream";
+import type { Dispatcher } from "undici";
+import { type Denial, deny } from "../errors.ts";
+import { BodyHash } from "./body-hash.ts";
+import { DenialError, failureOf } from "./failure-of.ts";
+import type { CutOptions, ForwardHandle, ForwardOutcome, ForwardRequest } from "./forwarder.ts";
+import {
+  type HeaderPairs,
+  type ParsedHeaders,
+  requestHeaders,
+  responseHeaders,
+  trailerFields,
+} from "./header-rules.ts";
+import { checkRedactable } from "./check-redactable.ts";
+import { redactJson } from "./redact-json.ts";
+
+/** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
+const INFORMATIONAL_MAX = 16;
+
+/** Methods whose effect is followed to its outcome when a cut asks for it (RFC 9110 9.2.1). */
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+const NO_HEADERS: HeaderPairs = [];
+
+export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandle {
+  readonly done: Promise<ForwardOutcome>;
+  readonly #request: ForwardRequest;
+  readonly #response: ServerResponse;
+  readonly #redact: readonly string[];
+  readonly #startedAt = performance.now();
+  readonly #requestBody = new BodyHash();
+  readonly #responseBody = new BodyHash();
+  /** Head and body of a response to redact. */
+  readonly #kept: Buffer[] = [];
+  #keptHeaders: ParsedHeaders = {};
+  #resolve: (outcome: ForwardOutcome) => void = noop;
+  #controller: Dispatcher.DispatchController | null = null;
+  #settled = false;
+  #sent = false;
+  #requestComplete = false;
+  #status: number | null = null;
+  #upstreamMs: number | null = null;
+  #contentLength = -1;
+  #responseStarted = false;
+  #responseEnded = false;
+  #informational = 0;
+  /** Set when the response is withheld: the tool is followed to its outcome, the caller gets the denial. */
+  #withheld: Denial | null = null;
+  #queueTimer: NodeJS.Timeout | null = null;
+  #stallTimer: NodeJS.Timeout | null = null;
+  #upload: PassThrough | null = null;
+
+  constructor(request: ForwardRequest) {
+    this.#request = request;
+    this.#response = request.response;
+    this.#redact = request.redact ?? [];
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  start(): void {
+    const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
+    if (this.#response.destroyed || this.#response.closed) {
+      this.#settle(deny("exchange.client_closed"));
+      return;
+    }
+    this.#response.on("close", this.#onClientClose);
+    const own = target.credential === null ? identity : withCredential(identity, target.credential);
+    const headers = requestHeaders(rawHeaders, own, mayRedact === true || this.#redact.length > 0);
+    const ready = target.pool.dispatch(
+      {
+        method,
+        path: target.pathFor(path),
+        headers,
+        body: body instanceof Uint8Array ? body : this.#openUpload(headers),
+      },
+      this,
+    );
+    // Not ready: every connection is taken. The wait for one is bounded as the wait for an answer is.
+    if (!ready && !this.#sent && !this.#settled) {
+      const denial = deny("upstream.timeout", "no connection became free");
+      this.#queueTimer = setTimeout(() => this.#fail(denial), target.headersTimeoutMs);
+    }
+  }
+
+  cut(denial: Denial, options?: CutOptions): void {
+    if (this.#settled) return;
+    const follow = options?.follow === true && this.#requestComplete && !this.#responseStarted;
+    if (follow && !SAFE_METHODS.has(this.#request.method)) this.#withheld = denial;
+    else this.#fail(denial);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#queueTimer !== null) clearTimeout(this.#queueTimer);
+    // Thrown, not aborted: undici drops the request before its first byte and keeps the connection.
+    if (this.#settled) throw new DenialError(deny("exchange.client_closed"));
+    const denial = this.#request.beforeSend();
+    if (denial !== null) throw new DenialError(denial);
+    this.#controller = controller;
+    this.#sent = true;
+  }
+
+  onBodySent(chunk: Buffer): void {
+    this.#requestBody.add(chunk);
+  }
+
+  onRequestSent(): void {
+    this.#requestComplete = true;
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: ParsedHeaders): void {
+    if (status < 200) {
+      this.#informational += 1;
+      if (this.#informational > INFORMATIONAL_MAX)
+        this.#fail(deny("upstream.protocol", "too many informational responses"));
+      return;
+    }
+    this.#status = status;
+    this.#upstreamMs = performance.now() - this.#startedAt;
+    this.#controller = controller;
+    const denial = this.#checkHead(status, headers);
+    if (denial !== null) {
+      this.#fail(denial);
+      return;
+    }
+    if (this.#withheld !== null) return;
+    if (this.#redact.length > 0 && this.#mayHaveBody()) this.#keptHeaders = headers;
+    else this.#startResponse(headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return;
+    this.#responseBody.add(chunk);
+    if (this.#responseBody.bytes > this.#request.responseBytesMax) {
+      this.#fail(deny("upstream.response_too_large"));
+    } else if (this.#withheld !== null) {
+      return;
+    } else if (!this.#responseStarted) {
+      this.#kept.push(chunk);
+    } else if (this.#responseBody.bytes === this.#contentLength) {
+      // The last byte: one write instead of two, and the end follows in undici's next callback.
+      this.#responseEnded = true;
+      this.#response.end(chunk);
+    } else if (!this.#response.write(chunk)) {
+      controller.pause();
+      this.#waitForClient(controller);
+    }
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: ParsedHeaders): void {
+    if (this.#settled) return;
+    if (this.#withheld !== null) {
+      this.#settle(this.#withheld);
+      return;
+    }
+    if (!this.#responseStarted) {
+      this.#sendRedacted();
+      return;
+    }
+    if (!this.#responseEnded) {
+      this.#responseEnded = true;
+      const fields = trailerFields(trailers ?? {});
+      if (fields.length > 0 && this.#contentLength === -1) this.#response.addTrailers(fields);
+      this.#response.end();
+    }
+    this.#settle(null);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#settled) return;
+    this.#endResponse();
+    this.#settle(this.#withheld ?? failureOf(error));
+  }
+
+  #checkHead(status: number, headers: ParsedHeaders): Denial | null {
+    const coding = headers["transfer-encoding"];
+    // undici undoes `chunked` only; another coding would be lost with the header that names it.
+    if (coding !== undefined && String(coding).toLowerCase() !== "chunked")
+      return deny("upstream.protocol", "transfer coding");
+    const length = headers["content-length"];
+    if (typeof length === "string" && coding === undefined) this.#contentLength = Number(length);
+    if (this.#mayHaveBody() && this.#contentLength > this.#request.responseBytesMax)
+      return deny("upstream.response_too_large");
+    return this.#redact.length > 0 && this.#mayHaveBody() ? checkRedactable(status, headers) : null;
+  }
+
+  #mayHaveBody(): boolean {
+    return this.#request.method !== "HEAD" && this.#status !== 204 && this.#status !== 304;
+  }
+
+  #startResponse(headers: ParsedHeaders): void {
+    const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#redact.length > 0);
+    const streaming = this.#contentLength === -1 && this.#mayHaveBody();
+    this.#writeHead(out, streaming);
+    // A stream's head must not wait for its first event; where body bytes came with the head, they leave together.
+    if (streaming) process.nextTick(flushUnlessWritten, this.#response, this.#responseBody);
+  }
+
+  #writeHead(headers: string[], streaming: boolean): void {
+    const status = this.#status as number;
+    this.#request.onResponseStart?.(status, streaming);
+    this.#responseStarted = true;
+    this.#response.writeHead(status, headers);
+  }
+
+  #sendRedacted(): void {
+    const whole = this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept);
+    const body = whole.length === 0 ? whole : redactJson(whole, this.#redact);
+    if (body === null) {
+      this.#settle(deny("upstream.cannot_redact", "not strict JSON"));
+      return;
+    }
+    const out = responseHeaders(this.#keptHeaders, this.#request.responseHeaders ?? NO_HEADERS, true);
+    out.push("content-length", String(body.length));
+    this.#writeHead(out, false);
+    this.#responseEnded = true;
+    this.#response.end(body);
+    this.#settle(null);
+  }
+
+  /** A caller that does not read holds a connection and buffers: its patience is the same as a silent tool's. */
+  #waitForClient(controller: Dispatcher.DispatchController): void {
+    const denial = deny("exchange.client_closed", "the client stopped reading");
+    this.#stallTimer ??= setTimeout(() => this.#fail(denial), this.#request.target.bodyIdleTimeoutMs);
+    this.#response.once("drain", () => {
+      if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+      this.#stallTimer = null;
+      if (!this.#settled) controller.resume();
+    });
+  }
+
+  /**
+   * undici destroys a body stream when the tool fails. The client's own stream would take its socket along, and with it
+   * the answer that says what went wrong; so undici gets a stream between.
+   */
+  #openUpload(headers: string[]): PassThrough | null {
+    const { body, bodyLength } = this.#request;
+    if (body === null || body instanceof Uint8Array) return null;
+    if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
+    const upload = new PassThrough();
+    this.#upload = upload;
+    body.on("error", () => this.#fail(deny("exchange.client_closed")));
+    upload.on("error", noop); // reported by undici as the exchange's own error
+    body.pipe(upload);
+    return upload;
+  }
+
+  readonly #onClientClose = (): void => {
+    if (!this.#settled && !this.#responseEnded) this.#fail(deny("exchange.client_closed"));
+  };
+
+  /** Ends the exchange on both sides. */
+  #fail(denial: Denial): void {
+    if (this.#settled) return;
+    this.#endResponse();
+    this.#settle(denial);
+    this.#controller?.abort(new DenialError(denial));
+    this.#upload?.destroy();
+  }
+
+  /** A response that has started must not look complete: its socket is destroyed. */
+  #endResponse(): void {
+    if (!this.#responseStarted || this.#responseEnded) return;
+    const { socket, req } = this.#response;
+    // Before HTTP/1.1 the end of the connection is the end of the body: only a reset says otherwise.
+    if (req.httpVersionMinor === 0 && socket !== null && !("encrypted" in socket)) socket.resetAndDestroy();
+    this.#response.destroy();
+  }
+
+  #settle(failure: Denial | null): void {
+    this.#settled = true;
+    this.#response.off("close", this.#onClientClose);
+    if (this.#queueTimer !== null) clearTimeout(this.#queueTimer);
+    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    if (this.#upload !== null && this.#request.body !== null && "unpipe" in this.#request.body) {
+      this.#request.body.unpipe(this.#upload);
+    }
+    this.#resolve({
+      sent: this.#sent,
+      requestComplete: this.#requestComplete,
+      status: this.#status,
+      failure,
+      responseStarted: this.#responseStarted,
+      requestBytes: this.#requestBody.bytes,
+      responseBytes: this.#responseBody.bytes,
+      requestSha256: this.#requestBody.hex(),
+      responseSha256: this.#responseBody.hex(),
+      upstreamMs: this.#upstreamMs,
+    });
+  }
+}
+
+function withCredential(identity: HeaderPairs, credential: readonly [string, string]): HeaderPairs {
+  return [...identity.filter(([name]) => name !== credential[0]), credential];
+}
+
+function flushUnlessWritten(response: ServerResponse, body: BodyHash): void {
+  if (body.bytes === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+}
+
+function noop(): void {}
