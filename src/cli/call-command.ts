@@ -130,6 +130,6 @@ function readable(text: string): string {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
     // Not JSON: shown as it came, but a terminal must not obey it.
-    return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\uFFFD");
+    return text.replaceAll(/(?![\n\t])\p{Cc}/gu, "\uFFFD");
   }
 }

@@ -4,12 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { readBody } from "../read-body.ts";
 import { createSeenRequests } from "../seen-requests.ts";
-import { type CandidateStore, createCandidateStore } from "./candidate-store.ts";
+import { type Candidate, type CandidateStore, createCandidateStore } from "./candidate-store.ts";
 
 /** A score is a number and a comment; 64 KiB leaves room for a long one. */
 const BODY_BYTES_MAX = 65_536;
 const COMMENT_CHARACTERS_MAX = 4000;
-const SCORE_MAX = 10;
+const SCORE_MAX = 100;
 
 export interface Ats {
   readonly url: string;
@@ -84,7 +84,8 @@ async function answer(store: CandidateStore, request: IncomingMessage): Promise<
   const status = store.jobStatus(jobId);
   if (status === undefined) return notFound("job");
   if (candidateId === undefined) {
-    return { status: 200, body: { job_id: jobId, status, candidates: store.candidates(jobId) } };
+    const candidates = store.candidates(jobId).map(toSummary);
+    return { status: 200, body: { job_id: jobId, status, candidates } };
   }
   const candidate = store.candidate(jobId, candidateId);
   if (candidate === undefined) return notFound("candidate");
@@ -93,6 +94,11 @@ async function answer(store: CandidateStore, request: IncomingMessage): Promise<
   if (part === "scores") return { status: 200, body: { scores: store.scores(jobId, candidateId) } };
   if (part === "score") return addScore(store, jobId, candidateId, body);
   return { status: 200, body: candidate };
+}
+
+/** The list shows whom there is; notes and salary are in the record of one candidate only. */
+function toSummary({ candidate_id, name, skills, classification }: Candidate) {
+  return { candidate_id, name, skills, classification };
 }
 
 function addScore(store: CandidateStore, jobId: string, candidateId: string, body: string): Answer {
