@@ -1,0 +1,119 @@
+// In: whole lines. Out: an append-only file, or text for the supervisor to print.
+// Trusts: O_APPEND: threads write whole lines to one file without mixing them.
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import pino from "pino";
+import type { LogTarget } from "./log-entries.ts";
+
+/** Lines appear within this time, in milliseconds, and share one write until then. */
+const FLUSH_MS = 100;
+const GATHER_CHARACTERS_MAX = 32 * 1024;
+/** A disk that hangs must not fill the memory: beyond this, lines are dropped and reported, in bytes. */
+const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+
+export interface LineSink {
+  /** `line` ends with a line break. Never throws, never waits. */
+  write(line: string): void;
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const OFF: LineSink = { write: () => {}, flush: () => Promise.resolve(), close: () => Promise.resolve() };
+
+/** Opens a target of the access or decision log. Throws when the file cannot be opened. */
+export function createLineSink(
+  target: LogTarget,
+  relay: (lines: string) => void,
+  onFault: (message: string) => void,
+): LineSink {
+  if (target === "off") return OFF;
+  if (target === "stdout") {
+    return gather({ write: relay, flush: () => Promise.resolve(), close: () => Promise.resolve() });
+  }
+  return gather(fileSink(target.file, onFault));
+}
+
+function fileSink(file: string, onFault: (message: string) => void): LineSink {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  // Opened once here, so that a wrong path is found at the start; the destination opens and writes asynchronously.
+  closeSync(openSync(file, "a", 0o600));
+  const destination = pino.destination({
+    dest: file,
+    append: true,
+    sync: false,
+    mode: 0o600,
+    maxLength: BUFFER_BYTES_MAX,
+  });
+  let faulty = false;
+  function fault(message: string): void {
+    if (!faulty) onFault(message);
+    faulty = true;
+  }
+  // The destination keeps what it could not write and tries again with the next line.
+  destination.on("error", (error: Error) => fault(`${file}: ${error.message}`));
+  destination.on("drop", () => fault(`${file}: lines are dropped, the disk is too slow`));
+  destination.on("write", () => {
+    faulty = false;
+  });
+  const ready = new Promise<void>((resolve, reject) => {
+    destination.once("ready", resolve);
+    destination.once("error", reject);
+  });
+  ready.catch(() => undefined); // told through `fault`; a flush rejects too
+  return {
+    write: (lines) => void destination.write(lines),
+    async flush() {
+      await ready;
+      await drained(destination);
+    },
+    async close() {
+      await this.flush();
+      destination.end();
+    },
+  };
+}
+
+/** Resolves when nothing is waiting to be written. An empty write makes the destination say so. */
+function drained(destination: ReturnType<typeof pino.destination>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = () => {
+      destination.off("error", failed);
+      resolve();
+    };
+    const failed = (error: Error) => {
+      destination.off("drain", done);
+      reject(error);
+    };
+    destination.once("drain", done);
+    destination.once("error", failed);
+    destination.write("");
+  });
+}
+
+function gather(sink: LineSink): LineSink {
+  let gathered = "";
+  let timer: NodeJS.Timeout | undefined;
+  function send(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (gathered === "") return;
+    const lines = gathered;
+    gathered = "";
+    sink.write(lines);
+  }
+  return {
+    write(line) {
+      gathered += line;
+      if (gathered.length >= GATHER_CHARACTERS_MAX) send();
+      else timer ??= setTimeout(send, FLUSH_MS);
+    },
+    flush() {
+      send();
+      return sink.flush();
+    },
+    close() {
+      send();
+      return sink.close();
+    },
+  };
+}

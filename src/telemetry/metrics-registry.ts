@@ -1,0 +1,100 @@
+// In: snapshots of the data threads and the supervisor's gauges. Out: Prometheus text of the whole process.
+// Trusts: nothing from callers; every label is a closed name.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { mergeSnapshots } from "./merge-snapshots.ts";
+import type { MetricsRegistry, ProcessGauges, StepSnapshot, ThreadMetricsSnapshot } from "./metric-snapshot.ts";
+import { STEP_BUCKETS_US } from "./thread-metrics.ts";
+
+const US_PER_SECOND = 1_000_000;
+
+/** A histogram whose values are counted elsewhere: prom-client can only observe one at a time. */
+class MergedHistogram extends Histogram<"step"> {
+  steps: readonly StepSnapshot[] = [];
+
+  override async get() {
+    const shape = await super.get();
+    const values: (typeof shape)["values"] = [];
+    const value = (metricName: string, labels: Record<string, string | number>, count: number) =>
+      values.push({ metricName, labels, value: count } as (typeof values)[number]);
+    for (const { step, buckets, sumUs } of this.steps) {
+      let cumulative = 0;
+      for (const [index, bound] of STEP_BUCKETS_US.entries()) {
+        cumulative += buckets[index] ?? 0;
+        value(`${shape.name}_bucket`, { le: bound / US_PER_SECOND, step }, cumulative);
+      }
+      cumulative += buckets[STEP_BUCKETS_US.length] ?? 0;
+      value(`${shape.name}_bucket`, { le: "+Inf", step }, cumulative);
+      value(`${shape.name}_sum`, { step }, sumUs / US_PER_SECOND);
+      value(`${shape.name}_count`, { step }, cumulative);
+    }
+    return { ...shape, values };
+  }
+}
+
+export function createMetricsRegistry(): MetricsRegistry {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const exchanges = new Counter({
+    name: "cordon_exchanges_total",
+    help: "Exchanges that ended, by route, outcome and reason.",
+    labelNames: ["route", "outcome", "reason"] as const,
+    registers,
+  });
+  const steps = new MergedHistogram({
+    name: "cordon_step_seconds",
+    help: "Time that each step of an exchange took.",
+    labelNames: ["step"] as const,
+    registers,
+  });
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  const openStreams = gauge("cordon_open_streams", "Streams and tunnels that are open.");
+  const inFlight = gauge("cordon_exchanges_in_flight", "Exchanges that have begun and not ended.");
+  const replayFill = gauge("cordon_replay_table_fill_ratio", "Share of the proof replay table in use, 0 to 1.");
+  const epoch = gauge("cordon_containment_epoch", "Number of the last containment change in force.");
+  const auditSeq = gauge("cordon_audit_seq", "Sequence number of the last audit record on disk.");
+  const auditHealthy = gauge("cordon_audit_healthy", "1 while the audit log can be written, otherwise 0.");
+  const threads = gauge("cordon_threads", "Data threads that serve.");
+  const revision = new Gauge({
+    name: "cordon_policy_revision_info",
+    help: "Always 1; the labels name the policy and data revision in force.",
+    labelNames: ["bundle", "data"] as const,
+    registers,
+  });
+
+  const live = new Map<number, ThreadMetricsSnapshot>();
+  /** Sum of the threads that ended: a counter never goes back. */
+  let ended = mergeSnapshots([]);
+
+  function load(gauges: ProcessGauges): void {
+    const merged = mergeSnapshots([ended, ...live.values()]);
+    exchanges.reset();
+    for (const { route, outcome, reason, count } of merged.exchanges) exchanges.inc({ route, outcome, reason }, count);
+    steps.steps = merged.steps;
+    openStreams.set(merged.openStreams);
+    inFlight.set(merged.exchangesInFlight);
+    replayFill.set(gauges.replayTableFillRatio);
+    epoch.set(gauges.containmentEpoch);
+    auditSeq.set(gauges.auditSeq);
+    auditHealthy.set(gauges.auditHealthy ? 1 : 0);
+    threads.set(gauges.threads);
+    revision.reset();
+    if (gauges.policyRevision !== undefined) revision.set({ ...gauges.policyRevision }, 1);
+  }
+
+  return {
+    update(threadId, snapshot) {
+      live.set(threadId, snapshot);
+    },
+    threadEnded(threadId) {
+      const last = live.get(threadId);
+      live.delete(threadId);
+      if (last !== undefined) ended = mergeSnapshots([ended, { ...last, openStreams: 0, exchangesInFlight: 0 }]);
+    },
+    async render(gauges) {
+      load(gauges);
+      return registry.metrics();
+    },
+    contentType: registry.contentType,
+  };
+}
