@@ -11,7 +11,7 @@ import type { Logs, Outcome } from "../telemetry/log-entries.ts";
 import type { ThreadMetrics } from "../telemetry/metric-snapshot.ts";
 import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
-import type { Authenticator } from "../token/authenticate.ts";
+import type { Authenticate } from "../token/authenticate.ts";
 import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
@@ -50,7 +50,7 @@ export interface Services {
   readonly routes: RouteTable<Route>;
   /** By `scheme host` and, as a fallback, by host alone. Lower case. */
   readonly origins: ReadonlyMap<string, PublicOrigin>;
-  readonly authenticator: Authenticator;
+  readonly authenticate: Authenticate;
   readonly containment: ContainmentGate;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;
@@ -66,6 +66,10 @@ export interface Services {
   /** True after SIGTERM: exchanges in flight end, new ones are refused. */
   draining: boolean;
   inFlight: number;
+  /** Resolves when no exchange is in flight. */
+  idle(): Promise<void>;
+  /** Called by the pipeline for each exchange that ended. */
+  ended(): void;
 }
 
 /** What is known of one exchange so far, for its log lines. Steps return values; only the pipeline writes here. */
@@ -75,9 +79,9 @@ export interface ExchangeFacts {
   /** `performance.now()` at the start. */
   readonly startedAt: number;
   readonly listener: ListenerFacts;
-  readonly method: string;
+  method: string;
   readonly sourceIp: string;
-  readonly httpVersion: string;
+  httpVersion: string;
   trace: TraceContext;
   decisionId: string;
   route: Route | undefined;

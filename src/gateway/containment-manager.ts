@@ -1,0 +1,148 @@
+// In: the operators' and the policy's changes. Out: numbered, on disk, and enforced by every thread when the call returns.
+// What tightens is enforced first and written at once after it; what loosens is written first. One change at a time.
+import type { Applied } from "../admin/control-plane.ts";
+import type { ContainmentStore, ReleaseNote } from "../admin/containment-store.ts";
+import { createContainmentState } from "../containment/containment-state.ts";
+import type { EpochWords } from "../containment/epoch.ts";
+import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level } from "../containment/state.ts";
+import type { ContainmentChange } from "../containment/validate-change.ts";
+import type { Clock } from "../lib/clock.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+import type { ContainmentRefs } from "../token/agent.ts";
+import type { ThreadPool } from "./thread-pool.ts";
+
+export interface ContainmentManager {
+  readonly epoch: number;
+  snapshot(): ContainmentSnapshot;
+  entries(): readonly ContainmentEntry[];
+  modeFor(refs: ContainmentRefs): ContainmentEntry["mode"] | "active";
+  contain(change: ContainmentChange, by: string): Promise<Result<Applied, string>>;
+  release(level: Level, id: string, reason: string, by: string): Promise<Result<Applied, string>>;
+}
+
+/** A thread that does not enforce a change within this time is ended and replaced: its end is its acknowledgement. */
+export const SILENCE_MS_MAX = 250;
+
+const RANK = { draining: 1, quarantined: 2, blocked: 3 } as const;
+
+export function createContainmentManager(options: {
+  readonly store: ContainmentStore;
+  readonly epoch: EpochWords;
+  readonly clock: Clock;
+  readonly pool: () => ThreadPool;
+}): ContainmentManager {
+  const { store, epoch, clock, pool } = options;
+  const state = createContainmentState();
+  state.load(store.load());
+  epoch.publish(state.epoch);
+  // Enforced but not on disk, because the disk failed: written before anything newer is.
+  let unsaved: { delta: ContainmentDelta; note?: ReleaseNote }[] = [];
+
+  function find(level: Level, id: string): ContainmentEntry | undefined {
+    return state.entries().find((entry) => entry.level === level && entry.id === id);
+  }
+
+  function save(): string | null {
+    try {
+      while (unsaved[0] !== undefined) {
+        store.save(unsaved[0].delta, unsaved[0].note);
+        unsaved = unsaved.slice(1);
+      }
+      return null;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  function enforce(delta: ContainmentDelta): void {
+    state.apply(delta);
+    // Posted before it is published: a thread that sees the number finds the message.
+    pool().broadcast({ type: "containment", delta });
+    epoch.publish(delta.epoch);
+  }
+
+  async function acknowledged(number: number): Promise<Applied["threads"]> {
+    const serving = pool().all.filter((thread) => thread.state === "serving" || thread.state === "draining");
+    const silent = new Set(
+      await epoch.waitForAcknowledgement(
+        serving.map((thread) => thread.index),
+        number,
+        SILENCE_MS_MAX,
+      ),
+    );
+    await Promise.all(
+      serving
+        .filter((thread) => silent.has(thread.index))
+        .map((thread) => thread.end(`silent for ${SILENCE_MS_MAX} ms at a containment change`)),
+    );
+    return serving.map((thread) => ({
+      id: thread.index,
+      outcome: silent.has(thread.index) ? ("replaced" as const) : ("acknowledged" as const),
+    }));
+  }
+
+  return {
+    get epoch() {
+      return state.epoch;
+    },
+    snapshot: () => ({ epoch: state.epoch, entries: state.entries() }),
+    entries: () => state.entries(),
+    modeFor: (refs) => state.modeFor(refs, clock.nowMs()).mode,
+
+    async contain(change, by) {
+      const startedMs = clock.monotonicMs();
+      const atMs = clock.nowMs();
+      const entry: ContainmentEntry = {
+        level: change.level,
+        id: change.id,
+        mode: change.mode,
+        ...(change.drainS === undefined ? {} : { drainUntilMs: atMs + change.drainS * 1000 }),
+        reason: change.reason,
+        by,
+        atMs,
+      };
+      const before = find(change.level, change.id);
+      const tightens = before === undefined || RANK[entry.mode] >= RANK[before.mode];
+      const delta: ContainmentDelta = { epoch: state.epoch + 1, set: entry };
+      if (!tightens) {
+        const problem = save() ?? trySave(() => store.save(delta));
+        if (problem !== null) return err(`nothing was changed, since the change could not be written: ${problem}`);
+        enforce(delta);
+      } else {
+        enforce(delta);
+        unsaved = [...unsaved, { delta }];
+      }
+      const problem = save();
+      const threads = await acknowledged(delta.epoch);
+      if (problem !== null) {
+        return err(`every thread enforces it, but it could not be written and a restart would forget it: ${problem}`);
+      }
+      return ok({ epoch: delta.epoch, entry, threads, took_ms: elapsed(startedMs) });
+    },
+
+    async release(level, id, reason, by) {
+      const startedMs = clock.monotonicMs();
+      if (find(level, id) === undefined) return err(`this ${level} is not under containment`);
+      const delta: ContainmentDelta = { epoch: state.epoch + 1, release: { level, id } };
+      const note = { reason, by, atMs: clock.nowMs() };
+      const problem = save() ?? trySave(() => store.save(delta, note));
+      if (problem !== null) return err(`nothing was released, since the change could not be written: ${problem}`);
+      enforce(delta);
+      const threads = await acknowledged(delta.epoch);
+      return ok({ epoch: delta.epoch, entry: null, threads, took_ms: elapsed(startedMs) });
+    },
+  };
+
+  function elapsed(startedMs: number): number {
+    return Math.round((clock.monotonicMs() - startedMs) * 1000) / 1000;
+  }
+}
+
+function trySave(save: () => void): string | null {
+  try {
+    save();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,52 @@
+// In: the configured issuers and the shared memory of this process. Out: the proof of the caller, for one thread.
+import { readFileSync } from "node:fs";
+import type { IssuerConfig } from "../config/schema.ts";
+import { type Authenticate, createAuthenticator } from "../token/authenticate.ts";
+import { createKeySet, type KeySet } from "../token/key-set.ts";
+import { createNonceService } from "../token/nonce-service.ts";
+import { createProofVerifier } from "../token/proof-verifier.ts";
+import { attachReplayTable } from "../token/replay-table.ts";
+import { createTokenVerifier } from "../token/token-verifier.ts";
+import { createJwksFetcher } from "../upstream/fetch-jwks.ts";
+import type { DataThreadStart } from "./thread-messages.ts";
+
+export function createThreadAuthenticator(start: DataThreadStart, warn: (message: string) => void): Authenticate {
+  const { config, shared } = start;
+  const nonces = config.proof.nonce === "required" ? createNonceService(shared.nonceKey) : undefined;
+  return createAuthenticator({
+    tokens: createTokenVerifier({
+      issuers: config.issuers,
+      keySets: new Map(config.issuers.map((issuer) => [issuer.issuer, keySetOf(issuer, warn)])),
+      limits: config.limits,
+    }),
+    proofs: createProofVerifier({
+      proof: config.proof,
+      replay: attachReplayTable(shared.replay, shared.replayKey),
+      startedAtMs: start.proofsFromMs,
+      nonces,
+    }),
+    algorithms: config.proof.algorithms,
+    nonces,
+  });
+}
+
+function keySetOf(issuer: IssuerConfig, warn: (message: string) => void): KeySet {
+  const { jwks } = issuer;
+  const keySet =
+    "file" in jwks
+      ? createKeySet({ jwks: JSON.parse(readFileSync(jwks.file, "utf8")) })
+      : createKeySet({
+          url: jwks.url,
+          cooldownMs: jwks.cooldown_s * 1000,
+          maxAgeMs: jwks.max_age_s * 1000,
+          fetchText: createJwksFetcher({
+            timeoutMs: jwks.timeout_ms,
+            allowPrivateAddresses: jwks.allow_private_addresses,
+          }),
+        });
+  for (const problem of keySet.problems) warn(`keys of ${issuer.issuer}: ${problem}`);
+  keySet.onChange(() => {
+    for (const problem of keySet.problems) warn(`keys of ${issuer.issuer}: ${problem}`);
+  });
+  return keySet;
+}

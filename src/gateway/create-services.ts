@@ -1,0 +1,124 @@
+// In: what the supervisor handed to this thread. Out: its services, all of them, wired once.
+import { createRouteInput } from "../action/build-input.ts";
+import { createRouteTable } from "../action/match-route.ts";
+import { parsePathTemplate } from "../action/path-template.ts";
+import type { Recorder } from "../audit/recorder.ts";
+import { readSecret } from "../config/read-secret.ts";
+import type { Config, RouteConfig, UpstreamConfig } from "../config/schema.ts";
+import type { Clock } from "../lib/clock.ts";
+import { createEvaluator } from "../policy/evaluator.ts";
+import { createLogs } from "../telemetry/create-logs.ts";
+import { createIdGenerator } from "../telemetry/request-id.ts";
+import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
+import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
+import type { ContainmentGate } from "./containment-gate.ts";
+import { createThreadAuthenticator } from "./create-authenticator.ts";
+import { createDenialCounter } from "./denial-counter.ts";
+import { attachEvaluationWatch } from "./evaluation-watch.ts";
+import { createOpenExchanges } from "./open-exchanges.ts";
+import { createPolicyGate } from "./policy-gate.ts";
+import { createSeenAgents } from "./seen-agents.ts";
+import type { PublicOrigin, Route, Services } from "./services.ts";
+import type { DataThreadStart, FromThread } from "./thread-messages.ts";
+
+export function createServices(given: {
+  readonly start: DataThreadStart;
+  readonly clock: Clock;
+  readonly containment: ContainmentGate;
+  readonly recorder: Recorder;
+  readonly notify: (message: FromThread) => void;
+}): Services {
+  const { start, clock, containment, recorder, notify } = given;
+  const { config, thread } = start;
+  const service = (level: "warn" | "error", message: string): void =>
+    notify({ type: "service", level, message, fields: { thread: String(thread) } });
+  const forwarder = createForwarder();
+  let whenIdle: (() => void)[] = [];
+
+  const services: Services = {
+    thread,
+    config,
+    clock,
+    routes: createRouteTable(
+      config.routes.map((route, index) => createRoute(forwarder, route, index)),
+    ),
+    origins: originsOf(config),
+    authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
+    containment,
+    policy: createPolicyGate({
+      thread,
+      watch: attachEvaluationWatch(start.shared.evaluation),
+      monotonicMs: clock.monotonicMs,
+      budgetMs: config.policy.evaluation_budget_ms,
+      inputBytesMax: config.policy.input_bytes_max,
+      memoryPagesMax: config.policy.memory_pages_max,
+      createEvaluator,
+    }),
+    recorder,
+    logs: createLogs({
+      gateway: config.gateway,
+      access: config.logs.access,
+      decision: config.logs.decision,
+      safeFields: config.logs.safe_fields,
+      relay: (lines) => notify({ type: "log", lines }),
+      onFault: (message) => service("error", message),
+    }),
+    metrics: createThreadMetrics(),
+    forwarder,
+    monitor: config.quarantine === undefined ? undefined : prepare(forwarder, config.quarantine.monitor),
+    open: createOpenExchanges(),
+    denials: createDenialCounter(clock.nowMs()),
+    seen: createSeenAgents(),
+    nextId: createIdGenerator(),
+    notify,
+    draining: false,
+    inFlight: 0,
+    idle() {
+      return services.inFlight === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve));
+    },
+    ended() {
+      services.inFlight--;
+      if (services.inFlight > 0 || whenIdle.length === 0) return;
+      for (const resolve of whenIdle) resolve();
+      whenIdle = [];
+    },
+  };
+  return services;
+}
+
+function createRoute(forwarder: Forwarder, config: RouteConfig, index: number) {
+  const template = parsePathTemplate(config.path);
+  if (!template.ok) throw new Error(`route ${config.name}: ${template.error}`);
+  const route: Route = {
+    index,
+    config,
+    input: createRouteInput(config),
+    target: prepare(forwarder, config.upstream),
+    methods: new Set<string>(config.methods),
+    host: config.host === undefined ? undefined : new URL(config.host).host,
+  };
+  return { route, template: template.value };
+}
+
+function prepare(forwarder: Forwarder, upstream: UpstreamConfig): UpstreamTarget {
+  if (upstream.credential === undefined) return forwarder.prepare(upstream, undefined);
+  const secret = readSecret(upstream.credential.from, process.env);
+  if (!secret.ok) throw new Error(`the credential for ${upstream.url}: ${secret.error}`);
+  return forwarder.prepare(upstream, secret.value);
+}
+
+/** A listener's scheme chooses between origins that share a host; behind a TLS terminator the host alone decides. */
+function originsOf(config: Config): Map<string, PublicOrigin> {
+  const origins = new Map<string, PublicOrigin>();
+  for (const text of config.public_origins) {
+    const url = new URL(text);
+    const origin = { origin: url.origin, host: url.host };
+    const scheme = url.protocol.slice(0, -1);
+    const port = url.port || (scheme === "https" ? "443" : "80");
+    for (const host of [url.host, `${url.hostname}:${port}`]) {
+      origins.set(`${scheme} ${host}`, origin);
+      if (!origins.has(host)) origins.set(host, origin);
+    }
+  }
+  return origins;
+}

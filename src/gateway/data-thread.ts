@@ -1,0 +1,182 @@
+// In: `workerData` and the supervisor's messages. Out: exchanges carried on the shared port, alone, until drained.
+// The entry of one data thread: it makes the services, listens, and reads its control port.
+import type { Server } from "node:http";
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { createRecorder } from "../audit/create-recorder.ts";
+import { createContainmentState } from "../containment/containment-state.ts";
+import { attachEpoch } from "../containment/epoch.ts";
+import { deny } from "../errors.ts";
+import { createClock } from "../lib/clock.ts";
+import { createContainmentGate } from "./containment-gate.ts";
+import { createServices } from "./create-services.ts";
+import { createListener, listen, statusOf } from "./listen.ts";
+import { runExchange, runUpgrade } from "./pipeline.ts";
+import { finishExchange } from "./record-exchange.ts";
+import { openSocketFacts } from "./socket-facts.ts";
+import type { Services } from "./services.ts";
+import type { DataThreadStart, FromThread, ToThread } from "./thread-messages.ts";
+
+/** How often a thread says that it lives, looks at its open streams and reports whom it saw. */
+const BEAT_MS = 50;
+const SWEEP_MS = 1000;
+/** Denials without a proven caller are recorded as counts of this interval. */
+const DENIALS_MS = 10_000;
+
+const start = workerData as DataThreadStart;
+const { thread, config } = start;
+const clock = createClock(start.clock);
+const epoch = attachEpoch(start.shared.epoch);
+const control: MessagePort = start.control;
+
+function notify(message: FromThread): void {
+  parentPort?.postMessage(message);
+}
+
+const containment = createContainmentGate({
+  state: loadedState(),
+  epoch,
+  readControl,
+  nowMs: clock.nowMs,
+});
+const recorder = createRecorder(start.audit, { queueEventsMax: config.audit.queue_events_max });
+const services = createServices({ start, clock, containment, recorder, notify });
+const servers: Server[] = [];
+
+function loadedState() {
+  const state = createContainmentState();
+  state.load(start.containment);
+  return state;
+}
+
+/** Reads all that waits on the control port, in order. Called from the containment check, and for each message event. */
+function readControl(): void {
+  for (;;) {
+    const received = receiveMessageOnPort(control);
+    if (received === undefined) return;
+    onControl(received.message as ToThread);
+  }
+}
+
+function onControl(message: ToThread): void {
+  switch (message.type) {
+    case "containment":
+      if (containment.apply(message.delta) === "gap") {
+        // A thread that missed a change cannot know what it does not know: it ends, and its successor gets a snapshot.
+        throw new Error(`containment change ${message.delta.epoch} does not follow ${containment.epoch}`);
+      }
+      sweep(services);
+      epoch.acknowledge(thread, containment.epoch);
+      break;
+    case "policy":
+      try {
+        services.policy.load(message.policy);
+        notify({ type: "policy", serial: message.serial });
+      } catch (error) {
+        notify({ type: "policy", serial: message.serial, error: String(error) });
+      }
+      break;
+    case "suspend":
+      services.policy.suspend(message.suspension);
+      break;
+    case "report":
+      notify({
+        type: "report",
+        serial: message.serial,
+        metrics: services.metrics.snapshot(),
+        exchanges: services.inFlight,
+        streams: services.open.streams,
+      });
+      break;
+    case "drain":
+      void drain(message.timeoutMs);
+      break;
+  }
+}
+
+function sweep(s: Services): void {
+  if (s.open.size === 0) return;
+  s.open.sweep({
+    timeMs: clock.nowMs(),
+    monotonicMs: clock.monotonicMs(),
+    revision: s.policy.revisionKey,
+    verdictFor: (agent) => containment.verdictFor(agent),
+  });
+}
+
+function housekeeping(): void {
+  sweep(services);
+  const seen = services.seen.take();
+  if (seen.length > 0) notify({ type: "agents", seen });
+}
+
+function recordDenials(): void {
+  const event = services.denials.take(clock.nowMs());
+  if (event !== null) recorder.record(event);
+}
+
+/** SIGTERM: no new connections, what is in flight ends within the limit, then everything is flushed. */
+async function drain(timeoutMs: number): Promise<void> {
+  services.draining = true;
+  const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+  const timer = setTimeout(() => {
+    services.open.cutAll(deny("gateway.draining"));
+    for (const server of servers) server.closeAllConnections();
+  }, timeoutMs);
+  await Promise.all(closed);
+  // Upgraded sockets are no longer the server's; the tunnels end here.
+  services.open.cutAll(deny("gateway.draining"));
+  await services.idle();
+  clearTimeout(timer);
+  recordDenials();
+  housekeeping();
+  await recorder.close();
+  await services.logs.close();
+  await services.forwarder.close();
+  notify({
+    type: "report",
+    serial: -1,
+    metrics: services.metrics.snapshot(),
+    exchanges: services.inFlight,
+    streams: services.open.streams,
+  });
+  notify({ type: "drained" });
+  control.close();
+  for (const timer of timers) clearInterval(timer);
+}
+
+const timers: NodeJS.Timeout[] = [];
+
+async function main(): Promise<void> {
+  if (start.policy !== null) services.policy.load(start.policy);
+  for (const suspension of start.suspensions) services.policy.suspend(suspension);
+  control.on("message", (message: ToThread) => onControl(message));
+  epoch.acknowledge(thread, containment.epoch);
+  epoch.beat(thread, clock.monotonicMs());
+  timers.push(
+    setInterval(() => epoch.beat(thread, clock.monotonicMs()), BEAT_MS),
+    setInterval(housekeeping, SWEEP_MS),
+    setInterval(recordDenials, DENIALS_MS),
+  );
+  for (const [index, listener] of config.listeners.entries()) {
+    const server = createListener(listener, config.limits, {
+      request: (facts, request, response, expectsContinue) =>
+        void runExchange(services, facts, request, response, expectsContinue),
+      upgrade: (facts, request, socket, head) => void runUpgrade(services, facts, request, socket, head),
+      refused: (facts, denial, requestId, socket) => {
+        const x = openSocketFacts(services, facts, requestId, socket);
+        x.reason = denial.reason;
+        x.detail = denial.detail ?? "";
+        x.status = statusOf(denial);
+        finishExchange(services, x);
+      },
+      nextId: services.nextId,
+    });
+    servers.push(server);
+    await listen(server, listener.address, start.ports[index] ?? listener.port, start.reusePort);
+  }
+  notify({ type: "listening" });
+}
+
+main().catch((error: unknown) => {
+  notify({ type: "failed", message: error instanceof Error ? error.message : String(error) });
+});

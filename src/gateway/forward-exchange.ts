@@ -1,0 +1,108 @@
+// In: a judged exchange whose intent is recorded. Out: the tool's response on the client's connection, or a refusal.
+// Containment is looked at again when the connection to the tool is ready: a request that waited for a body, a disk
+// or a connection must not slip out after the block. Only then is the exchange in flight.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Denial, deny } from "../errors.ts";
+import type { ForwardOutcome } from "../upstream/forwarder.ts";
+import { identityHeaders } from "./identity-headers.ts";
+import type { Judged, Refusal } from "./judge.ts";
+import type { OpenExchange } from "./open-exchanges.ts";
+import { recordOutcome } from "./record-exchange.ts";
+import type { ExchangeFacts, Services } from "./services.ts";
+
+/** Null when the response went out (also when it was cut); a refusal when nothing was answered yet. */
+export async function forwardExchange(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): Promise<Refusal | null> {
+  if (judged.body === "stream" && expectsContinue) response.writeContinue();
+  let toMonitor = judged.quarantined;
+  let outcome = await sendOnce(s, x, judged, request, response, toMonitor);
+  // The agent was quarantined while its request waited: nothing was sent, so it can still go to the monitor.
+  const rerouted = outcome.rerouted && !outcome.result.sent && judged.body !== "stream" && s.monitor !== undefined;
+  if (rerouted) {
+    toMonitor = true;
+    outcome = await sendOnce(s, x, judged, request, response, toMonitor);
+  }
+  const { result } = outcome;
+  x.bytesIn = result.requestBytes;
+  x.bytesOut = result.responseBytes;
+  x.upstreamUs = result.upstreamMs === null ? 0 : Math.round(result.upstreamMs * 1000);
+  if (toMonitor) x.containmentMode = "quarantined";
+  if (result.failure === null) {
+    x.outcome = toMonitor ? "mirrored" : "forwarded";
+  } else {
+    x.reason = result.failure.reason;
+    x.detail = result.failure.detail ?? "";
+    x.outcome = result.sent ? "failed" : "denied";
+  }
+  recordOutcome(s, x, result);
+  if (result.failure === null || result.responseStarted) {
+    return null;
+  }
+  return { denial: result.failure };
+}
+
+async function sendOnce(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+  request: IncomingMessage,
+  response: ServerResponse,
+  toMonitor: boolean,
+): Promise<{ result: ForwardOutcome; rerouted: boolean }> {
+  const { route, agent, decision, target } = judged;
+  let rerouted = false;
+  const beforeSend = (): Denial | null => {
+    const verdict = s.containment.verdictFor(agent);
+    x.containmentMode = verdict.mode;
+    const contained = s.containment.check(agent, verdict);
+    if (contained !== null) return contained;
+    if (verdict.mode === "quarantined" && !toMonitor) {
+      rerouted = true;
+      return s.monitor === undefined ? deny("containment.no_monitor") : deny("containment.stale", "quarantined at send");
+    }
+    return null;
+  };
+  const { redact, max_response_bytes: cap } = decision.obligations;
+  const handle = s.forwarder.send({
+    target: toMonitor && s.monitor !== undefined ? s.monitor : route.target,
+    method: x.method,
+    path: target.path + target.search,
+    rawHeaders: request.rawHeaders,
+    body: judged.body === "stream" ? request : judged.body,
+    ...(judged.headers.contentLength === undefined ? {} : { bodyLength: Number(judged.headers.contentLength) }),
+    identity: identityHeaders(x, agent, toMonitor),
+    response,
+    beforeSend,
+    ...(redact === undefined ? {} : { redact }),
+    responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
+    responseHeaders: [["x-cordon-request-id", x.requestId]],
+    onResponseStart: (_status, streaming) => {
+      if (streaming) {
+        open.streaming = true;
+        s.metrics.openStreams(1);
+      }
+    },
+  });
+  const open: OpenExchange = {
+    agent,
+    streaming: false,
+    toMonitor,
+    revision: s.policy.revisionKey,
+    judgeAgain: judged.judgeAgain,
+    cut: (denial) => handle.cut(denial),
+    cutAtMs: undefined,
+  };
+  s.open.add(open);
+  try {
+    return { result: await handle.done, rerouted };
+  } finally {
+    s.open.remove(open);
+    if (open.streaming) s.metrics.openStreams(-1);
+  }
+}

@@ -1,0 +1,330 @@
+// In: a request head (and where policy needs it, its body). Out: a judged exchange, or the denial that ends it.
+// Steps 1 to 6 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
+import type { IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
+import type { Action, Environment, Resource } from "../action/action.ts";
+import { buildInput } from "../action/build-input.ts";
+import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
+import { parseJson } from "../action/parse-json.ts";
+import { parseTarget, type Target } from "../action/parse-target.ts";
+import { type Denial, deny, type Reason } from "../errors.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+import type { Decision } from "../policy/decision.ts";
+import { startTrace } from "../telemetry/trace-context.ts";
+import type { Agent } from "../token/agent.ts";
+import type { Challenge } from "./answer.ts";
+import { peerCertificate } from "./peer-certificate.ts";
+import { isJsonMediaType, readBody } from "./read-body.ts";
+import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
+
+export interface Refusal extends Challenge {
+  readonly denial: Denial;
+  readonly allow?: string;
+}
+
+export interface Judged {
+  readonly route: Route;
+  readonly agent: Agent;
+  readonly target: Target;
+  readonly headers: HeaderFacts;
+  /** The judged bytes; null where there is no body, "stream" where the route does not read it. */
+  readonly body: Buffer | null | "stream";
+  readonly decision: Decision;
+  readonly quarantined: boolean;
+  readonly judgeAgain: () => Denial | null;
+}
+
+export type JudgeResult = Result<Judged, Refusal>;
+
+/** What `observe` lets pass: the policy's verdict, and nothing else. */
+const RELAXED_BY_OBSERVE: ReadonlySet<Reason> = new Set<Reason>([
+  "policy.denied", "policy.undefined", "policy.malformed_decision", "policy.error", "policy.unknown_obligation",
+]);
+
+const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
+
+export async function judge(
+  s: Services,
+  x: ExchangeFacts,
+  request: IncomingMessage,
+  upgrade: boolean,
+  beforeBody: () => void,
+): Promise<JudgeResult> {
+  // 1. exchange: is it one request, for one of our origins, in a form that means the same to everyone?
+  const head = readHead(s, x, request);
+  if (!head.ok) return refuse(head.error);
+  const { headers, origin, target } = head.value;
+  const matches = s.routes.find(target.segments);
+  const match =
+    matches.find((one) => one.route.methods.has(x.method) && isHost(one.route, origin)) ??
+    matches.find((one) => isHost(one.route, origin));
+  x.route = match?.route;
+
+  // 2. agent: the route is not told yet, so that an unproven caller learns nothing of what is served here.
+  const startedAt = performance.now();
+  const pending = s.authenticate(
+    {
+      authorization: headers.authorization,
+      dpop: headers.dpop,
+      certificate: peerCertificate(request.socket as TLSSocket, x.listener),
+      method: x.method,
+      htu: origin.origin + target.path,
+    },
+    s.clock.nowMs(),
+  );
+  const authenticated = pending instanceof Promise ? await pending : pending;
+  s.metrics.stepUs("authenticate", (performance.now() - startedAt) * 1000);
+  if (!authenticated.ok) {
+    const { wwwAuthenticate, dpopNonce, ...denial } = authenticated.error;
+    return err({ denial, wwwAuthenticate, dpopNonce });
+  }
+  const agent = authenticated.value;
+  x.agent = agent;
+  s.seen.see(agent, x.timeMs);
+
+  // 3. containment comes before policy: a blocked agent costs nothing.
+  const verdict = s.containment.verdictFor(agent);
+  x.containmentMode = verdict.mode;
+  const contained = s.containment.check(agent, verdict);
+  if (contained !== null) return refuse(contained);
+
+  // 4. action and resource: what is asked, and of what.
+  const routed = checkRoute(match?.route, x, target, upgrade, headers);
+  if (routed !== null) return err(routed);
+  const route = match?.route as Route;
+  const body = await readAction(route, headers, request, upgrade, beforeBody);
+  if (!body.ok) return refuse(body.error);
+  x.bytesIn = body.value.bytes?.length ?? 0;
+
+  // 5. decision: Rego judges the four claims, the tool and its arguments.
+  const input = {
+    claimsJson: agent.claimsJson,
+    route: route.input,
+    method: x.method,
+    bodyText: body.value.text,
+    target,
+    params: match?.params ?? {},
+    host: origin.host,
+    sourceIp: x.sourceIp,
+    gateway: s.config.gateway,
+  };
+  const decideAt = (timeMs: number) =>
+    s.policy.decide({
+      json: buildInput({ ...input, timeMs }),
+      timeMs,
+      route: route.index,
+      agentId: agent.refs.agent,
+    });
+  const timeMs = s.clock.nowMs();
+  const judgement = decideAt(timeMs);
+  s.metrics.stepUs("decide", judgement.evaluationUs);
+  x.decisionId = s.nextId();
+  x.revision = judgement.revision;
+  const outcome = settle(judgement.result);
+  const quarantined = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
+  logDecision(s, x, agent, route, input, body.value.value, timeMs, outcome, judgement.evaluationUs);
+  if (outcome.denial !== null) {
+    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(outcome.denial.reason);
+    if (!relaxed) return refuse(outcome.denial);
+  }
+  return ok({
+    route,
+    agent,
+    target,
+    headers,
+    body: body.value.kind === "stream" ? "stream" : body.value.bytes,
+    decision: outcome.decision,
+    quarantined,
+    judgeAgain: () => {
+      const denial = settle(decideAt(s.clock.nowMs()).result).denial;
+      return denial !== null && route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason) ? null : denial;
+    },
+  });
+}
+
+interface Head {
+  readonly headers: HeaderFacts;
+  readonly origin: PublicOrigin;
+  readonly target: Target;
+}
+
+function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Result<Head, Denial> {
+  const headers = checkHeaders(request.rawHeaders, s.config.limits.headers_max);
+  if (!headers.ok) return headers;
+  x.host = headers.value.host;
+  x.trace = startTrace(headers.value.traceparent, headers.value.tracestate);
+  const host = headers.value.host.toLowerCase();
+  const origin = s.origins.get(`${x.listener.scheme} ${host}`) ?? s.origins.get(host);
+  if (origin === undefined) return err(deny("exchange.bad_host", "Host names none of public_origins"));
+  const target = parseTarget(request.url ?? "", headers.value.host);
+  if (!target.ok) return target;
+  x.path = target.value.path;
+  return ok({ headers: headers.value, origin, target: target.value });
+}
+
+function isHost(route: Route, origin: PublicOrigin): boolean {
+  return route.host === undefined || route.host === origin.host;
+}
+
+function checkRoute(
+  route: Route | undefined,
+  x: ExchangeFacts,
+  target: Target,
+  upgrade: boolean,
+  headers: HeaderFacts,
+): Refusal | null {
+  if (route === undefined) return { denial: deny("route.unknown") };
+  if (!route.methods.has(x.method)) {
+    return { denial: deny("route.method_not_allowed"), allow: [...route.methods].join(", ") };
+  }
+  if (target.encodedSlash && route.config.encoded_slash !== "segment") {
+    return { denial: deny("exchange.bad_target", "an encoded slash on a route that refuses it") };
+  }
+  const wanted = headers.upgrade?.toLowerCase();
+  if (wanted !== undefined && !(upgrade && wanted === "websocket" && route.config.upgrade.includes("websocket"))) {
+    return { denial: deny("exchange.upgrade_refused", `Upgrade: ${wanted}`) };
+  }
+  return null;
+}
+
+interface ReadAction {
+  readonly kind: "none" | "json" | "stream";
+  readonly bytes: Buffer | null;
+  readonly text: string | null;
+  readonly value: unknown;
+}
+
+const NO_BODY: ReadAction = { kind: "none", bytes: null, text: null, value: null };
+const STREAMED: ReadAction = { kind: "stream", bytes: null, text: null, value: null };
+
+async function readAction(
+  route: Route,
+  headers: HeaderFacts,
+  request: IncomingMessage,
+  upgrade: boolean,
+  beforeBody: () => void,
+): Promise<Result<ReadAction, Denial>> {
+  if (!headers.hasBody) return ok(NO_BODY);
+  if (upgrade) return err(deny("exchange.upgrade_refused", "an upgrade with a body"));
+  if (route.config.body === "stream") return ok(STREAMED);
+  if (headers.contentEncoding !== undefined && headers.contentEncoding.toLowerCase() !== "identity") {
+    return err(deny("body.encoding", headers.contentEncoding));
+  }
+  if (!isJsonMediaType(headers.contentType)) return err(deny("body.media_type", headers.contentType ?? "none"));
+  beforeBody();
+  const bytes = await readBody(request, headers.contentLength, route.config.limits.body_bytes_max);
+  if (!bytes.ok) return bytes;
+  if (bytes.value.length === 0) return ok(NO_BODY);
+  const json = parseJson(bytes.value, route.config.limits.body_depth_max);
+  if (!json.ok) return json;
+  return ok({ kind: "json", bytes: bytes.value, text: json.value.text, value: json.value.value });
+}
+
+interface Settled {
+  readonly decision: Decision;
+  /** Null where the policy allows. */
+  readonly denial: Denial | null;
+}
+
+function settle(result: Result<Decision, Denial>): Settled {
+  if (!result.ok) return { decision: NO_DECISION, denial: result.error };
+  if (result.value.allow) return { decision: result.value, denial: null };
+  const codes = result.value.reasons.map((reason) => reason.code).join(" ");
+  return { decision: result.value, denial: deny("policy.denied", codes) };
+}
+
+/** Alerts and containment. Returns whether this very exchange goes to the monitor instead of the tool. */
+function applyObligations(
+  s: Services,
+  x: ExchangeFacts,
+  agent: Agent,
+  route: Route,
+  outcome: Settled,
+  quarantined: boolean,
+): boolean {
+  const { alert, containment } = outcome.decision.obligations;
+  if (alert !== undefined) {
+    s.notify({
+      type: "alert",
+      severity: alert,
+      fields: {
+        request_id: x.requestId,
+        decision_id: x.decisionId,
+        agent: agent.refs.agent,
+        route: route.config.name,
+        reasons: outcome.decision.reasons.map((reason) => reason.code).join(" "),
+      },
+    });
+  }
+  // A denial that `observe` relaxes contains nobody.
+  if (containment === undefined || (outcome.denial !== null && route.config.mode === "observe")) return quarantined;
+  s.containment.containHere(agent.refs.agent, containment, x.timeMs);
+  s.notify({
+    type: "contain",
+    agent: agent.refs.agent,
+    mode: containment,
+    by: `policy:${x.decisionId}`,
+    reason: outcome.decision.reasons.map((reason) => reason.code).join(" ") || "obligation of the policy",
+  });
+  return true;
+}
+
+function logDecision(
+  s: Services,
+  x: ExchangeFacts,
+  agent: Agent,
+  route: Route,
+  input: { target: Target; params: Readonly<Record<string, string>>; host: string },
+  body: unknown,
+  timeMs: number,
+  outcome: Settled,
+  evaluationUs: number,
+): void {
+  const action: Action = {
+    kind: "http",
+    method: x.method,
+    tool: route.input.tool,
+    arguments: body,
+    http: { method: x.method },
+  };
+  const { type, classification, owner, attributes } = route.config.resource;
+  const resource: Resource = {
+    route: route.config.name,
+    type,
+    classification,
+    owner,
+    attributes,
+    params: input.params,
+    host: input.host,
+    path: input.target.segments,
+    query: input.target.query,
+  };
+  const environment: Environment = {
+    time: new Date(timeMs).toISOString(),
+    source_ip: x.sourceIp,
+    gateway: s.config.gateway,
+  };
+  s.logs.decision({
+    requestId: x.requestId,
+    decisionId: x.decisionId,
+    traceId: x.trace.traceId,
+    spanId: x.trace.spanId,
+    agent,
+    policyRevision: x.revision ?? { bundle: "", data: "" },
+    containmentEpoch: s.containment.epoch,
+    containmentMode: x.containmentMode,
+    timeMs,
+    mode: route.config.mode,
+    action,
+    resource,
+    environment,
+    decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
+    reason: outcome.denial?.reason ?? "",
+    detail: outcome.denial?.detail ?? "",
+    evaluationUs,
+  });
+}
+
+function refuse(denial: Denial): JudgeResult {
+  return err({ denial });
+}

@@ -1,0 +1,114 @@
+// In: one configured listener and its port. Out: an HTTP/1.1 server whose every event goes through the pipeline.
+// Node's parser does the framing, strictly; what it refuses is answered and logged here, so that no exchange is silent.
+import { readFileSync } from "node:fs";
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ListenerConfig, LimitsConfig } from "../config/schema.ts";
+import { type Denial, deny, REASONS } from "../errors.ts";
+import { answerOnSocket } from "./answer.ts";
+import type { ListenerFacts } from "./services.ts";
+
+export interface ListenerHandlers {
+  request(listener: ListenerFacts, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void;
+  upgrade(listener: ListenerFacts, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** A request that could not be parsed, or asked for CONNECT: answered already with `requestId`. */
+  refused(listener: ListenerFacts, denial: Denial, requestId: string, socket: Socket): void;
+  nextId(): string;
+}
+
+/** How often the server looks for connections that took too long. */
+const CONNECTION_CHECK_MS = 1000;
+
+export function createListener(config: ListenerConfig, limits: LimitsConfig, handlers: ListenerHandlers): Server {
+  const facts: ListenerFacts = {
+    name: config.name,
+    scheme: config.tls === undefined ? "http" : "https",
+    clientCertificates: config.tls !== undefined && config.tls.client_certificates !== "off",
+  };
+  const options = {
+    maxHeaderSize: limits.header_bytes_max,
+    headersTimeout: limits.headers_timeout_ms,
+    requestTimeout: limits.request_timeout_ms,
+    keepAliveTimeout: limits.idle_timeout_ms,
+    connectionsCheckingInterval: CONNECTION_CHECK_MS,
+    // Never on by accident, for example by a flag of the process: lenient framing is request smuggling.
+    insecureHTTPParser: false,
+    // A request without Host is answered by the pipeline, so that it is logged like any other.
+    requireHostHeader: false,
+    noDelay: true,
+  };
+  const server =
+    config.tls === undefined
+      ? createHttpServer(options)
+      : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
+  // Node drops header lines beyond its own count in silence (H01); ours is checked, and answered, by the pipeline.
+  server.maxHeadersCount = 0;
+  server.maxConnections = limits.connections_max;
+  server.on("request", (request, response) => handlers.request(facts, request, response, false));
+  server.on("checkContinue", (request, response) => handlers.request(facts, request, response, true));
+  // An expectation that we do not know must not be forwarded, nor ignored (RFC 9110 section 10.1.1).
+  server.on("checkExpectation", (request: IncomingMessage) => refuse(request.socket, deny("exchange.forbidden_header", "Expect")));
+  server.on("connect", (request) => refuse(request.socket, deny("exchange.connect_refused")));
+  server.on("upgrade", (request, socket, head) => {
+    socket.on("error", () => socket.destroy());
+    handlers.upgrade(facts, request, socket, head);
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // The client is gone, or the answer to an earlier request on this connection is under way: nothing can be said.
+    if (error.code === "ECONNRESET" || !socket.writable || isAnswering(socket)) {
+      socket.destroy();
+      return;
+    }
+    refuse(socket as Socket, denialFor(error));
+  });
+
+  function refuse(socket: Socket, denial: Denial): void {
+    const requestId = handlers.nextId();
+    answerOnSocket(socket, { denial, requestId });
+    handlers.refused(facts, denial, requestId, socket);
+  }
+  return server;
+}
+
+function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
+  return {
+    cert: readFileSync(tls.certificate),
+    key: readFileSync(tls.key),
+    ...(tls.client_ca === undefined ? {} : { ca: readFileSync(tls.client_ca) }),
+    minVersion: "TLSv1.2",
+    ALPNProtocols: ["http/1.1"],
+    requestCert: tls.client_certificates !== "off",
+    // `optional`: the connection stands, and `token/` refuses a certificate that the handshake did not trust.
+    rejectUnauthorized: tls.client_certificates === "required",
+  };
+}
+
+/** Whether a response of an earlier request has begun on this connection. */
+function isAnswering(socket: Duplex): boolean {
+  const message = (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage;
+  return message?.headersSent === true;
+}
+
+function denialFor(error: NodeJS.ErrnoException): Denial {
+  if (error.code === "HPE_HEADER_OVERFLOW") return deny("exchange.headers_too_large");
+  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") return deny("exchange.timeout");
+  return deny("exchange.malformed", error.code ?? error.message);
+}
+
+/** Resolves when the server listens. Rejects with the system's error. */
+export function listen(server: Server, address: string, port: number, reusePort: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: address, port, reusePort }, () => {
+      server.off("error", reject);
+      server.on("error", () => server.close());
+      resolve();
+    });
+  });
+}
+
+export function statusOf(denial: Denial): number {
+  return REASONS[denial.reason].status;
+}

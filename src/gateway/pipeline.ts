@@ -1,0 +1,148 @@
+// In: one request on a listener of this thread. Out: its answer, its records and its log lines.
+//
+// The walk of a request, in the only order that keeps the promises:
+//
+//   1 exchange      before anything else: what cannot be read in one way is not judged at all        400 408 421 431
+//   2 agent         a key proves the caller; an unproven caller learns nothing, also not the routes   400 401 429
+//   3 containment   before policy: a blocked agent costs nothing                                      403
+//   4 action        the body is read only for a proven caller that is not contained                   400 404 405 413 415
+//   5 decision      Rego judges the claims, the resource and the arguments                            403
+//   6 intent        recorded before the first byte goes upstream                                      503
+//   7 upstream      containment is looked at once more when the connection is ready                   403 502 504
+//   8 response      redacted and capped as policy obliges, streamed as it comes
+//   9 outcome       recorded and logged when known; it never delays the response
+//
+// Steps 1 to 5 are in judge.ts. Nothing falls through: an unexpected throw is a deny with an id that stands in the log.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { answerDenial, answerOnSocket } from "./answer.ts";
+import { deny, REASONS } from "../errors.ts";
+import { forwardExchange } from "./forward-exchange.ts";
+import { judge, type Judged, type Refusal } from "./judge.ts";
+import { finishExchange, recordIntent } from "./record-exchange.ts";
+import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
+import { openSocketFacts } from "./socket-facts.ts";
+import { tunnelExchange } from "./tunnel-exchange.ts";
+
+/** A body up to this size is read and thrown away, so that the connection of a denied request can be kept. */
+const DISCARD_BYTES_MAX = 65_536;
+
+export async function runExchange(
+  s: Services,
+  listener: ListenerFacts,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): Promise<void> {
+  const x = openFacts(s, listener, request);
+  await guarded(s, x, async () => {
+    const allowed = await admit(s, x, request, false, () => {
+      if (expectsContinue) response.writeContinue();
+    });
+    const refusal =
+      "refusal" in allowed
+        ? allowed.refusal
+        : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
+    if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
+    else x.status = response.statusCode;
+  }, (refusal) => answer(x, refusal, request, response, expectsContinue));
+}
+
+export async function runUpgrade(
+  s: Services,
+  listener: ListenerFacts,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const x = openFacts(s, listener, request);
+  const reply = (refusal: Refusal): void => {
+    note(x, refusal);
+    answerOnSocket(socket, { ...refusal, requestId: x.requestId });
+  };
+  await guarded(s, x, async () => {
+    const allowed = await admit(s, x, request, true, () => undefined);
+    const refusal =
+      "refusal" in allowed ? allowed.refusal : await tunnelExchange(s, x, allowed.judged, request, socket, head);
+    if (refusal !== null) reply(refusal);
+  }, reply);
+}
+
+/** Steps 1 to 6. */
+async function admit(
+  s: Services,
+  x: ExchangeFacts,
+  request: IncomingMessage,
+  upgrade: boolean,
+  beforeBody: () => void,
+): Promise<{ judged: Judged } | { refusal: Refusal }> {
+  if (s.draining) return { refusal: { denial: deny("gateway.draining") } };
+  if (s.inFlight > s.config.limits.exchanges_max) return { refusal: { denial: deny("gateway.overloaded") } };
+  const judged = await judge(s, x, request, upgrade, beforeBody);
+  if (!judged.ok) return { refusal: judged.error };
+  if (judged.value.quarantined && s.monitor === undefined) {
+    return { refusal: { denial: deny("containment.no_monitor") } };
+  }
+  const startedAt = performance.now();
+  const recorded = recordIntent(s, x, judged.value);
+  const intent = recorded instanceof Promise ? await recorded : recorded;
+  s.metrics.stepUs("intent", (performance.now() - startedAt) * 1000);
+  return intent.ok ? { judged: judged.value } : { refusal: { denial: intent.error } };
+}
+
+/** Runs one exchange; whatever it throws becomes a deny with an id. Its log line is written exactly once. */
+async function guarded(
+  s: Services,
+  x: ExchangeFacts,
+  run: () => Promise<void>,
+  reply: (refusal: Refusal) => void,
+): Promise<void> {
+  s.inFlight++;
+  s.metrics.exchangesInFlight(1);
+  try {
+    await run();
+  } catch (error) {
+    x.errorId = s.nextId();
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    s.notify({
+      type: "service",
+      level: "error",
+      message: "an exchange failed unexpectedly and was denied",
+      fields: { error_id: x.errorId, request_id: x.requestId, error: text },
+    });
+    reply({ denial: deny("gateway.internal_error", x.errorId) });
+  } finally {
+    s.metrics.exchangesInFlight(-1);
+    finishExchange(s, x);
+    s.ended();
+  }
+}
+
+function answer(
+  x: ExchangeFacts,
+  refusal: Refusal,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): void {
+  note(x, refusal);
+  const unread = !request.complete && !request.readableEnded;
+  const declared = Number(request.headers["content-length"] ?? (request.headers["transfer-encoding"] ? Infinity : 0));
+  const close = unread && (expectsContinue || declared > DISCARD_BYTES_MAX);
+  answerDenial(response, { ...refusal, requestId: x.requestId, close });
+}
+
+function note(x: ExchangeFacts, refusal: Refusal): void {
+  const { status } = REASONS[refusal.denial.reason];
+  x.status = status;
+  x.reason = refusal.denial.reason;
+  x.detail = refusal.denial.detail ?? "";
+  x.outcome = status >= 500 && status !== 503 ? "failed" : "denied";
+}
+
+function openFacts(s: Services, listener: ListenerFacts, request: IncomingMessage): ExchangeFacts {
+  const x = openSocketFacts(s, listener, s.nextId(), request.socket);
+  x.method = request.method ?? "";
+  x.httpVersion = request.httpVersion;
+  return x;
+}

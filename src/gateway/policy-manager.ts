@@ -1,0 +1,189 @@
+// In: the configured bundle, Rego folder and data; their changes. Out: the policy in force, switched on every thread at once.
+// A bad policy changes nothing: it is activated only after it was built, loaded, tested and timed; the last good one stays.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { buildFromSource, watchPolicy } from "../admin/policy-source.ts";
+import type { PolicyInfo } from "../admin/control-plane.ts";
+import type { Config } from "../config/schema.ts";
+import { packageRoot } from "../lib/package-root.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+import { startBundleCheck } from "../policy/check-thread.ts";
+import type { LoadedPolicyMessage } from "../policy/decision.ts";
+import { parseBundle } from "../policy/parse-bundle.ts";
+
+export interface PolicyManager {
+  readonly current: LoadedPolicyMessage | null;
+  info(): PolicyInfo | null;
+  /** Loads everything anew: the bundle or the Rego folder, and the data. */
+  reload(by: string): Promise<Result<PolicyInfo, string>>;
+  /** Replaces the data and keeps it in the data folder, so that a restart keeps it too. */
+  putData(json: string, by: string): Promise<Result<PolicyInfo, string>>;
+  close(): void;
+}
+
+/** The largest data document that is accepted, also from a file. */
+const DATA_BYTES_MAX = 8_388_608;
+/** A bundle that does not answer its checks in this time is refused. */
+const CHECK_DEADLINE_MS = 30_000;
+
+export interface PolicyManagerOptions {
+  readonly config: Config;
+  /** Gives the policy to every thread; resolves when all have switched, or with what went wrong. */
+  readonly activate: (policy: LoadedPolicyMessage) => Promise<Result<void, string>>;
+  readonly onChange: (outcome: { by: string; info: PolicyInfo | null; error?: string }) => void;
+}
+
+interface BundleInForce {
+  readonly sha256: string;
+  readonly module: WebAssembly.Module;
+  readonly revision: string;
+  readonly dataJson: string;
+}
+
+export async function createPolicyManager(options: PolicyManagerOptions): Promise<Result<PolicyManager, string>> {
+  const { config, activate, onChange } = options;
+  const { policy } = config;
+  const source = policy.source ?? policy.bundle ?? path.join(packageRoot(), "policies", "bundle.tar.gz");
+  const savedData = path.join(config.data_folder, "policy-data.json");
+  let bundle: BundleInForce | undefined;
+  let current: LoadedPolicyMessage | null = null;
+  let info: PolicyInfo | null = null;
+  // One change at a time: two builds at once could be activated in the wrong order.
+  let queue: Promise<unknown> = Promise.resolve();
+
+  function inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const next = queue.then(change, change);
+    queue = next.then(
+      () => undefined,
+      () => undefined,
+    );
+    return next;
+  }
+
+  async function readBundle(): Promise<Result<BundleInForce, string>> {
+    const bytes = policy.source === undefined ? readFile(source) : await buildFromSource(policy.source);
+    if (!bytes.ok) return bytes;
+    const sha256 = createHash("sha256").update(bytes.value).digest("hex");
+    if (bundle?.sha256 === sha256) return ok(bundle);
+    const parsed = parseBundle(bytes.value);
+    if (!parsed.ok) return err(`the bundle ${source} cannot be read: ${parsed.error}`);
+    const checked = await startBundleCheck(bytes.value, policy, CHECK_DEADLINE_MS);
+    if (!checked.ok) return err(`the bundle ${source} was refused: ${checked.error.join("; ")}`);
+    return ok({
+      sha256,
+      module: await WebAssembly.compile(parsed.value.wasm),
+      revision: parsed.value.revision,
+      dataJson: parsed.value.dataJson,
+    });
+  }
+
+  /** The data that was put by an operator wins over the configured file, and that over the bundle's. */
+  function readData(): Result<{ json: string; revision: string } | undefined, string> {
+    const file = existsSync(savedData) ? savedData : policy.data;
+    if (file === undefined) return ok(undefined);
+    const bytes = readFile(file);
+    if (!bytes.ok) return bytes;
+    const json = bytes.value.toString("utf8");
+    const problem = checkData(json);
+    return problem === null ? ok({ json, revision: dataRevision(json) }) : err(`the data ${file}: ${problem}`);
+  }
+
+  async function load(by: string): Promise<Result<PolicyInfo, string>> {
+    const nextBundle = await readBundle();
+    if (!nextBundle.ok) return refused(by, nextBundle.error);
+    const data = readData();
+    if (!data.ok) return refused(by, data.error);
+    return switchTo(by, nextBundle.value, data.value);
+  }
+
+  async function switchTo(
+    by: string,
+    nextBundle: BundleInForce,
+    data: { json: string; revision: string } | undefined,
+  ): Promise<Result<PolicyInfo, string>> {
+    const next: LoadedPolicyMessage = {
+      revision: { bundle: nextBundle.revision, data: data?.revision ?? "" },
+      module: nextBundle.module,
+      dataJson: data?.json ?? nextBundle.dataJson,
+    };
+    const activated = await activate(next);
+    if (!activated.ok) return refused(by, activated.error);
+    bundle = nextBundle;
+    current = next;
+    info = { ...next.revision, source, loaded_at: new Date().toISOString() };
+    onChange({ by, info });
+    return ok(info);
+  }
+
+  function refused(by: string, error: string): Result<PolicyInfo, string> {
+    if (info !== null) info = { ...info, last_error: error };
+    onChange({ by, info, error });
+    return err(error);
+  }
+
+  const first = await load("start");
+  if (!first.ok) return first;
+
+  const paths = [source, ...(policy.data === undefined ? [] : [policy.data])];
+  const watcher = policy.watch ? watchPolicy(paths, () => void inTurn(() => load("file change"))) : undefined;
+
+  return ok({
+    get current() {
+      return current;
+    },
+    info: () => info,
+    reload: (by) => inTurn(() => load(by)),
+    putData: (json, by) =>
+      inTurn(async () => {
+        const problem = checkData(json);
+        if (problem !== null) return err(`the data was refused: ${problem}`);
+        if (bundle === undefined) return err("no policy is loaded yet");
+        const previous = existsSync(savedData) ? readFileSync(savedData) : undefined;
+        // On disk before it is in force: a restart must not bring back permissions that were taken away.
+        const written = writeWhole(savedData, json);
+        if (!written.ok) return written;
+        const switched = await switchTo(by, bundle, { json, revision: dataRevision(json) });
+        if (!switched.ok) {
+          if (previous === undefined) rmSync(savedData, { force: true });
+          else writeWhole(savedData, previous.toString("utf8"));
+        }
+        return switched;
+      }),
+    close: () => watcher?.close(),
+  });
+}
+
+function readFile(file: string): Result<Buffer, string> {
+  try {
+    return ok(readFileSync(file));
+  } catch (error) {
+    return err(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function writeWhole(file: string, text: string): Result<void, string> {
+  try {
+    const temporary = `${file}.new`;
+    writeFileSync(temporary, text, { mode: 0o600, flush: true });
+    renameSync(temporary, file);
+    return ok(undefined);
+  } catch (error) {
+    return err(`cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function checkData(json: string): string | null {
+  if (Buffer.byteLength(json) > DATA_BYTES_MAX) return `more than ${DATA_BYTES_MAX} bytes`;
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? null : "not a JSON object";
+  } catch {
+    return "not JSON";
+  }
+}
+
+/** First 12 hex digits of the SHA-256 of the document. */
+function dataRevision(json: string): string {
+  return createHash("sha256").update(json).digest("hex").slice(0, 12);
+}

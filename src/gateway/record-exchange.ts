@@ -1,0 +1,122 @@
+// In: the facts of an exchange. Out: its intent, its outcome and its access-log line.
+// Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
+import type { AuditEvent } from "../audit/recorder.ts";
+import type { Denial } from "../errors.ts";
+import type { Result } from "../lib/result.ts";
+import type { Judged } from "./judge.ts";
+import type { ExchangeFacts, Services } from "./services.ts";
+
+/** What the tool's side of an exchange came to. */
+export interface Outcome {
+  readonly sent: boolean;
+  readonly status: number | null;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly requestSha256: string | null;
+  readonly responseSha256: string | null;
+}
+
+export function recordIntent(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+): Result<void, Denial> | Promise<Result<void, Denial>> {
+  const { route, agent, decision, quarantined } = judged;
+  const { claims } = agent;
+  const event: AuditEvent = {
+    type: "intent",
+    at: new Date(s.clock.nowMs()).toISOString(),
+    request_id: x.requestId,
+    decision_id: x.decisionId,
+    trace_id: x.trace.traceId,
+    agent: agent.refs.agent,
+    task: claims.intent.task,
+    orchestration: claims.agent.orchestration,
+    principal: `${claims.principal.type}:${claims.principal.id}`,
+    chain: claims.session.root_request,
+    delegation_depth: claims.session.depth,
+    token: claims.token.jti,
+    issuer: claims.token.issuer,
+    key_thumbprint: agent.keyThumbprint,
+    action: { method: x.method, tool: route.input.tool },
+    resource: { route: route.config.name, type: route.config.resource.type, path: x.path },
+    policy_revision: x.revision?.bundle ?? "",
+    data_revision: x.revision?.data ?? "",
+    containment_epoch: s.containment.epoch,
+    verdict: decision.allow ? "allow" : "observed_deny",
+    destination: quarantined ? "monitor" : "tool",
+  };
+  return s.recorder.recordIntent(event, route.config.audit);
+}
+
+/** Records how an exchange whose intent stands in the log ended. */
+export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): void {
+  s.recorder.record({
+    type: "outcome",
+    at: new Date(s.clock.nowMs()).toISOString(),
+    request_id: x.requestId,
+    agent: x.agent?.refs.agent ?? "",
+    outcome: x.outcome,
+    reason: x.reason,
+    sent: outcome.sent,
+    status: outcome.status,
+    request_bytes: outcome.requestBytes,
+    response_bytes: outcome.responseBytes,
+    request_sha256: outcome.requestSha256,
+    response_sha256: outcome.responseSha256,
+  });
+}
+
+/** The last thing that happens to an exchange, whatever became of it. */
+export function finishExchange(s: Services, x: ExchangeFacts): void {
+  if (x.outcome === "denied") {
+    if (x.agent === undefined) {
+      if (x.reason !== "") s.denials.count(x.reason);
+    } else {
+      s.recorder.record({
+        type: "denied",
+        at: new Date(s.clock.nowMs()).toISOString(),
+        request_id: x.requestId,
+        decision_id: x.decisionId,
+        agent: x.agent.refs.agent,
+        key_thumbprint: x.agent.keyThumbprint,
+        token: x.agent.claims.token.jti,
+        action: { method: x.method, tool: x.route?.input.tool ?? "" },
+        resource: { route: x.route?.config.name ?? "", path: x.path },
+        reason: x.reason,
+        status: x.status,
+      });
+    }
+  }
+  const durationUs = Math.round((performance.now() - x.startedAt) * 1000);
+  s.metrics.exchange(x.route?.config.name ?? "", x.outcome, x.reason);
+  s.metrics.stepUs("total", durationUs);
+  s.logs.access({
+    requestId: x.requestId,
+    decisionId: x.decisionId,
+    traceId: x.trace.traceId,
+    spanId: x.trace.spanId,
+    agent: x.agent,
+    policyRevision: x.revision,
+    containmentEpoch: s.containment.epoch,
+    containmentMode: x.containmentMode,
+    timeMs: x.timeMs,
+    listener: x.listener.name,
+    route: x.route?.config.name ?? "",
+    method: x.method,
+    host: x.host,
+    path: x.path,
+    status: x.status,
+    outcome: x.outcome,
+    reason: x.reason,
+    detail: x.detail,
+    mode: x.route?.config.mode ?? "",
+    sourceIp: x.sourceIp,
+    bytesIn: x.bytesIn,
+    bytesOut: x.bytesOut,
+    durationUs,
+    upstreamUs: x.upstreamUs,
+    httpVersion: x.httpVersion,
+    errorId: x.errorId,
+  });
+}

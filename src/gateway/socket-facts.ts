@@ -1,0 +1,38 @@
+// In: a connection whose request could not be read. Out: the facts for its log line.
+import type { Socket } from "node:net";
+import { startTrace } from "../telemetry/trace-context.ts";
+import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
+
+/** Facts of an exchange of which nothing is known yet but where it came in. */
+export function openSocketFacts(
+  s: Services,
+  listener: ListenerFacts,
+  requestId: string,
+  socket: Pick<Socket, "remoteAddress">,
+): ExchangeFacts {
+  return {
+    requestId,
+    timeMs: s.clock.nowMs(),
+    startedAt: performance.now(),
+    listener,
+    method: "",
+    sourceIp: socket.remoteAddress ?? "",
+    httpVersion: "",
+    trace: startTrace(undefined, undefined),
+    decisionId: "",
+    route: undefined,
+    host: "",
+    path: "",
+    agent: undefined,
+    containmentMode: "",
+    revision: undefined,
+    status: 0,
+    outcome: "denied",
+    reason: "",
+    detail: "",
+    bytesIn: 0,
+    bytesOut: 0,
+    upstreamUs: 0,
+    errorId: "",
+  };
+}

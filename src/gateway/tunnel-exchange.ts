@@ -1,0 +1,72 @@
+// In: a judged WebSocket upgrade whose intent is recorded. Out: an open tunnel until either side, or Cordon, ends it.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type Denial, deny } from "../errors.ts";
+import { openTunnel } from "../upstream/tunnel.ts";
+import { identityHeaders } from "./identity-headers.ts";
+import type { Judged, Refusal } from "./judge.ts";
+import type { OpenExchange } from "./open-exchanges.ts";
+import { recordOutcome } from "./record-exchange.ts";
+import type { ExchangeFacts, Services } from "./services.ts";
+
+/** Null when the tunnel was open; a refusal when nothing was answered yet. */
+export async function tunnelExchange(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<Refusal | null> {
+  const { route, agent, quarantined } = judged;
+  const beforeSend = (): Denial | null => {
+    const verdict = s.containment.verdictFor(agent);
+    const contained = s.containment.check(agent, verdict);
+    if (contained !== null) return contained;
+    return verdict.mode === "quarantined" && !quarantined ? deny("containment.stale", "quarantined at send") : null;
+  };
+  const handle = openTunnel({
+    target: quarantined && s.monitor !== undefined ? s.monitor : route.target,
+    request,
+    socket,
+    head,
+    path: judged.target.path + judged.target.search,
+    identity: identityHeaders(x, agent, quarantined),
+    beforeSend,
+  });
+  const open: OpenExchange = {
+    agent,
+    streaming: true,
+    toMonitor: quarantined,
+    revision: s.policy.revisionKey,
+    judgeAgain: judged.judgeAgain,
+    cut: (denial) => handle.cut(denial),
+    cutAtMs: undefined,
+  };
+  s.open.add(open);
+  s.metrics.openStreams(1);
+  try {
+    const result = await handle.closed;
+    const opened = result.status === 101;
+    x.bytesIn = result.bytesIn;
+    x.bytesOut = result.bytesOut;
+    x.status = result.status ?? 0;
+    x.outcome = opened ? (quarantined ? "mirrored" : "forwarded") : result.sent ? "failed" : "denied";
+    if (result.failure !== null) {
+      x.reason = result.failure.reason;
+      x.detail = result.failure.detail ?? "";
+    }
+    recordOutcome(s, x, {
+      sent: result.sent,
+      status: result.status,
+      requestBytes: result.bytesIn,
+      responseBytes: result.bytesOut,
+      requestSha256: null,
+      responseSha256: null,
+    });
+    return opened || result.failure === null ? null : { denial: result.failure };
+  } finally {
+    s.open.remove(open);
+    s.metrics.openStreams(-1);
+  }
+}
