@@ -1,0 +1,126 @@
+// In: a bundle that parsed, and the limits it will live under. Out: nothing, or every reason not to activate it.
+// Trusts: nothing; it runs the policy, so a policy that loops is only safe here in a thread that can be ended.
+import { err, ok, type Result } from "../lib/result.ts";
+import type { PolicyInput } from "./decision.ts";
+import { createEvaluator, type Evaluator } from "./evaluator.ts";
+import type { Bundle } from "./parse-bundle.ts";
+
+export interface BundleLimits {
+  readonly inputBytesMax: number;
+  /** 64 KiB each. */
+  readonly memoryPagesMax: number;
+  readonly evaluationBudgetMs: number;
+}
+
+const SAMPLE_TIME = "2026-01-01T12:00:00.000Z";
+const SAMPLE_TIME_MS = Date.parse(SAMPLE_TIME);
+/** A machine that is busy for a moment must not fail a policy that is fast enough. */
+const BUDGET_ATTEMPTS = 3;
+
+/** A complete input that no policy is expected to know. */
+export const SAMPLE_INPUT: PolicyInput = {
+  agent: {
+    id: "spiffe://cordon.invalid/agent/check/check/1",
+    trust_domain: "cordon.invalid",
+    orchestration: "check",
+    task: "check",
+    instance: "1",
+  },
+  principal: { type: "user", id: "check", issuer: "https://cordon.invalid", attributes: {} },
+  intent: {
+    task: "check",
+    purpose: "check",
+    scope: ["read:check:1"],
+    details: [],
+    constraints: {},
+    expires_at: SAMPLE_TIME,
+  },
+  provenance: {
+    model: "check",
+    model_version: "1",
+    deployment: "check",
+    environment: "check",
+    config_digest: "",
+    verified: false,
+  },
+  session: { id: "check", root_request: "check", initiator: { type: "user", id: "check" }, depth: 0, chain: [] },
+  token: { issuer: "https://cordon.invalid", jti: "check", binding: "dpop", expires_at: SAMPLE_TIME },
+  action: { kind: "http", method: "POST", tool: "check", arguments: {}, http: { method: "POST" } },
+  resource: {
+    route: "check",
+    type: "check",
+    classification: "check",
+    owner: "",
+    attributes: {},
+    params: {},
+    host: "cordon.invalid",
+    path: ["check"],
+    query: {},
+  },
+  environment: { time: SAMPLE_TIME, source_ip: "127.0.0.1", gateway: "check" },
+};
+
+/** A valid input of exactly `bytes` bytes (never less than the sample's own): many members, the costly shape to parse. */
+export function largestInput(bytes: number): string {
+  const fields: Record<string, string> = {};
+  const make = (): string =>
+    JSON.stringify({ ...SAMPLE_INPUT, action: { ...SAMPLE_INPUT.action, arguments: { fields } } });
+  const entry = '"f0000000":"0123456789abcdef",'.length;
+  const count = Math.floor((bytes - make().length) / entry) - 1;
+  for (let index = 0; index < count; index += 1) fields[`f${String(index).padStart(7, "0")}`] = "0123456789abcdef";
+  const rest = bytes - make().length - '"last":"",'.length;
+  if (rest >= 0) fields["last"] = "x".repeat(rest + (count > 0 ? 0 : 1));
+  return make();
+}
+
+function denies(evaluator: Evaluator, input: unknown, what: string): string[] {
+  const decision = evaluator.decide(JSON.stringify(input), SAMPLE_TIME_MS);
+  if (!decision.ok)
+    return [
+      `${what}: ${decision.error.reason}${decision.error.detail === undefined ? "" : ` (${decision.error.detail})`}`,
+    ];
+  return decision.value.allow ? [`${what}: the policy allows it; it must deny by default`] : [];
+}
+
+/** Activation checks. `monotonicMs` is handed in. Errors are sentences for the operator. */
+export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: () => number): Result<void, string[]> {
+  let evaluator: Evaluator;
+  try {
+    const module = new WebAssembly.Module(bundle.wasm);
+    evaluator = createEvaluator({ module, dataJson: bundle.dataJson, memoryPagesMax: limits.memoryPagesMax });
+  } catch (cause) {
+    return err([`the policy does not load: ${cause instanceof Error ? cause.message : String(cause)}`]);
+  }
+
+  const { agent: _agent, ...agentless } = SAMPLE_INPUT;
+  const sample = evaluator.decide(JSON.stringify(SAMPLE_INPUT), SAMPLE_TIME_MS);
+  const problems = [
+    ...(sample.ok
+      ? []
+      : [
+          `a sample input: ${sample.error.reason}${sample.error.detail === undefined ? "" : ` (${sample.error.detail})`}`,
+        ]),
+    ...denies(evaluator, {}, "an empty input"),
+    ...denies(evaluator, agentless, "an input without an agent"),
+  ];
+
+  const large = largestInput(limits.inputBytesMax);
+  let fastestMs = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < BUDGET_ATTEMPTS && fastestMs > limits.evaluationBudgetMs; attempt += 1) {
+    const startMs = monotonicMs();
+    const decision = evaluator.decide(large, SAMPLE_TIME_MS);
+    fastestMs = Math.min(fastestMs, monotonicMs() - startMs);
+    if (!decision.ok) {
+      problems.push(
+        `the largest allowed input (${large.length} bytes): ${decision.error.reason}${decision.error.detail === undefined ? "" : ` (${decision.error.detail})`}`,
+      );
+      break;
+    }
+  }
+  if (fastestMs > limits.evaluationBudgetMs) {
+    problems.push(
+      `the largest allowed input takes ${fastestMs.toFixed(0)} ms; evaluation_budget_ms is ${limits.evaluationBudgetMs}`,
+    );
+  }
+  return problems.length === 0 ? ok(undefined) : err(problems);
+}
