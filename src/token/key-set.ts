@@ -1,0 +1,164 @@
+// In: an issuer's JWKS (RFC 7517), given once or behind a URL whose fetch is handed in. Out: its verification keys.
+// Trusts the issuer's URL only; `kid` is a lookup key and never leads to a fetch of its own, `jku` and `x5u` are never read.
+// Known keys work on while the URL is unreachable; whatever is asked for, one fetch is made in a cool-down.
+import { deny } from "../errors.ts";
+import type { Denial } from "../errors.ts";
+import { err, ok } from "../lib/result.ts";
+import type { Result } from "../lib/result.ts";
+import { checkPublicJwk, importPublicKey } from "./public-key.ts";
+import type { PublicKey } from "./public-key.ts";
+import { keyFits } from "./signature-verifier.ts";
+import { isObject, memberOf, parseStrictObject } from "./strict-json.ts";
+
+/** Text of a JWKS: hundreds of keys fit. */
+const JWKS_BYTES_MAX = 262_144;
+const JWKS_KEYS_MAX = 256;
+
+export interface KeySetByUrl {
+  readonly url: string;
+  /** At most one fetch in this time. */
+  readonly cooldownMs: number;
+  /** After this time the keys are read again in the background. */
+  readonly maxAgeMs: number;
+  /** Reads the document. Has its own timeout and size limit; a rejection means unreachable. */
+  readonly fetchText: (url: string) => Promise<string>;
+}
+
+export type KeySetOptions = { readonly jwks: unknown } | KeySetByUrl;
+
+export interface KeySet {
+  /**
+   * The one key for `kid` and `alg`. Synchronous when the key is known; a promise only while a fetch is awaited.
+   * `token.key_unknown`: the issuer has no such key. `token.keys_unavailable`: its keys were never read.
+   */
+  find(kid: string | undefined, alg: string, nowMs: number): FindResult | Promise<FindResult>;
+  /** Whether the key that `find` returned is still in the set. */
+  has(key: PublicKey): boolean;
+  /** Starts a background fetch when the keys are older than `maxAgeMs`. Cheap; called on each use of a cached token. */
+  refreshIfDue(nowMs: number): void;
+  /** Grows whenever the set of keys changes. */
+  readonly version: number;
+  onChange(listener: () => void): void;
+  /** What was refused in the last document, or why the last fetch failed; for the log. */
+  readonly problems: readonly string[];
+}
+
+type FindResult = Result<PublicKey, Denial>;
+
+export function createKeySet(options: KeySetOptions): KeySet {
+  const source = "url" in options ? options : undefined;
+  const listeners: (() => void)[] = [];
+  let keys: readonly PublicKey[] = [];
+  let members = new Set<PublicKey>();
+  let problems: readonly string[] = [];
+  let version = 0;
+  let known = false;
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  let attemptAtMs = Number.NEGATIVE_INFINITY;
+  let pending: Promise<void> | undefined;
+
+  function accept(document: unknown): boolean {
+    const read = readJwks(document);
+    if (!read.ok) {
+      problems = [read.error];
+      return false;
+    }
+    problems = read.value.problems;
+    known = true;
+    // A key that stays keeps its identity: cached tokens compare by it.
+    const next = read.value.keys.map((key) => keys.find((old) => sameKey(old, key)) ?? key);
+    const changed = next.length !== keys.length || next.some((key) => !members.has(key));
+    keys = next;
+    members = new Set(next);
+    if (changed) {
+      version++;
+      for (const listener of listeners) listener();
+    }
+    return true;
+  }
+
+  async function fetchKeys(from: KeySetByUrl, nowMs: number): Promise<void> {
+    try {
+      const text = await from.fetchText(from.url);
+      const document = text.length > JWKS_BYTES_MAX ? undefined : parseStrictObject(Buffer.from(text, "utf8"));
+      if (accept(document)) readAtMs = nowMs;
+    } catch (error) {
+      problems = [`the key set cannot be read: ${error instanceof Error ? error.message : String(error)}`];
+    }
+  }
+
+  /** The fetch under way or a new one; undefined in the cool-down. */
+  function refresh(nowMs: number): Promise<void> | undefined {
+    if (source === undefined || pending !== undefined) return pending;
+    if (nowMs - attemptAtMs < source.cooldownMs) return undefined;
+    attemptAtMs = nowMs;
+    const fetching = fetchKeys(source, nowMs).finally(() => {
+      pending = undefined;
+    });
+    pending = fetching;
+    return fetching;
+  }
+
+  function refreshIfDue(nowMs: number): void {
+    if (source !== undefined && nowMs - readAtMs >= source.maxAgeMs) void refresh(nowMs);
+  }
+
+  function lookUp(kid: string | undefined, alg: string): FindResult {
+    const found = keys.filter((key) => (kid === undefined || key.kid === kid) && keyFits(key, alg));
+    const [key] = found;
+    if (key !== undefined && found.length === 1) return ok(key);
+    if (!known) return err(deny("token.keys_unavailable", problems[0]));
+    // Two keys under one `kid`: no guess which one is meant.
+    return err(deny("token.key_unknown", found.length > 1 ? "more than one key fits" : "no key fits"));
+  }
+
+  function find(kid: string | undefined, alg: string, nowMs: number): FindResult | Promise<FindResult> {
+    refreshIfDue(nowMs);
+    const result = lookUp(kid, alg);
+    if (result.ok) return result;
+    const fetching = refresh(nowMs);
+    return fetching === undefined ? result : fetching.then(() => lookUp(kid, alg));
+  }
+
+  if ("jwks" in options) accept(options.jwks);
+  return {
+    find,
+    has: (key) => members.has(key),
+    refreshIfDue,
+    get version() {
+      return version;
+    },
+    onChange: (listener) => void listeners.push(listener),
+    get problems() {
+      return problems;
+    },
+  };
+}
+
+/** A key that is refused is left out, and only that key: a published private key must not keep working. */
+function readJwks(document: unknown): Result<{ keys: PublicKey[]; problems: string[] }, string> {
+  const list = isObject(document) ? memberOf(document, "keys") : undefined;
+  if (!Array.isArray(list) || list.length > JWKS_KEYS_MAX) return err("the document is not a JWK set");
+  const keys: PublicKey[] = [];
+  const problems: string[] = [];
+  for (const [index, jwk] of list.entries()) {
+    const checked = checkPublicJwk(jwk);
+    const key = checked.ok ? importPublicKey(checked.value) : checked;
+    if (!key.ok) problems.push(`key ${index}: ${key.error.detail}`);
+    else if (!keys.some((other) => sameKey(other, key.value))) keys.push(key.value);
+  }
+  // The public half of a key whose private half is published too is worth nothing.
+  const exposed = new Set(list.map(publicThumbprintOfPrivate).filter((thumbprint) => thumbprint !== undefined));
+  return ok({ keys: keys.filter((key) => !exposed.has(key.thumbprint)), problems });
+}
+
+function publicThumbprintOfPrivate(jwk: unknown): string | undefined {
+  if (!isObject(jwk) || !Object.hasOwn(jwk, "d")) return undefined;
+  const { kty, crv, x, y, n, e } = jwk;
+  const checked = checkPublicJwk({ kty, crv, x, y, n, e });
+  return checked.ok ? checked.value.thumbprint : undefined;
+}
+
+function sameKey(left: PublicKey, right: PublicKey): boolean {
+  return left.thumbprint === right.thumbprint && left.kid === right.kid && left.alg === right.alg;
+}

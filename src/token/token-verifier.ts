@@ -1,0 +1,219 @@
+// In: the text of an access token and the time. Out: its verified claims, or the reason why not (RFC 9068, RFC 8725).
+// Trusts the configured issuers' keys. A token is verified once; while it lives and its key stays, a hit costs one hash.
+import { hash } from "node:crypto";
+import { deny } from "../errors.ts";
+import { LRUCache } from "lru-cache";
+import type { IssuerConfig } from "../config/schema.ts";
+import type { Denial, Reason } from "../errors.ts";
+import { err, ok } from "../lib/result.ts";
+import type { Ok, Result } from "../lib/result.ts";
+import type { KeySet } from "./key-set.ts";
+import { mediaTypeOf, parseCompactJws } from "./parse-compact-jws.ts";
+import type { CompactJws, JwsProblem } from "./parse-compact-jws.ts";
+import type { PublicKey } from "./public-key.ts";
+import { createClaimReader } from "./read-claims.ts";
+import type { ClaimReader } from "./read-claims.ts";
+import { createSignatureVerifier } from "./signature-verifier.ts";
+import { memberOf, parseStrictObject } from "./strict-json.ts";
+import type { JsonObject } from "./strict-json.ts";
+import { createVerifiedToken } from "./verified-token.ts";
+import type { Confirmation, VerifiedToken } from "./verified-token.ts";
+
+export interface TokenVerifierOptions {
+  readonly issuers: readonly IssuerConfig[];
+  /** By issuer, exactly as `iss`. */
+  readonly keySets: ReadonlyMap<string, KeySet>;
+  readonly limits: { readonly token_bytes_max: number; readonly token_cache_entries: number };
+}
+
+type TokenResult = Result<VerifiedToken, Denial>;
+
+export interface TokenVerifier {
+  /** Synchronous on a cache hit and whenever the issuer's key is known; a promise only while a key set is fetched. */
+  verify(token: string, nowMs: number): TokenResult | Promise<TokenResult>;
+}
+
+interface TrustedIssuer {
+  readonly config: IssuerConfig;
+  readonly keys: KeySet;
+  readonly algorithms: ReadonlySet<string>;
+  readonly types: ReadonlySet<string | undefined>;
+  readonly readClaims: ClaimReader;
+}
+
+interface CachedToken {
+  readonly result: Ok<VerifiedToken>;
+  readonly keys: KeySet;
+  readonly key: PublicKey;
+  /** `exp` plus leeway: the last moment at which the full check would accept. */
+  readonly acceptUntilMs: number;
+  keysVersion: number;
+}
+
+interface CheckedTimes {
+  readonly expiresAtMs: number;
+  readonly acceptUntilMs: number;
+}
+
+const JTI_CHARS_MAX = 256;
+const SUBJECT_CHARS_MAX = 1024;
+const KID_CHARS_MAX = 256;
+/** The year 9999, the last that RFC 3339 can write. */
+const NUMERIC_DATE_MAX = 253_402_300_799;
+/** Base64url SHA-256. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+const PARSE_REASONS: Readonly<Record<JwsProblem, Reason>> = {
+  malformed: "token.malformed",
+  too_large: "token.too_large",
+  critical_header: "token.critical_header",
+};
+
+export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
+  const { token_bytes_max: charsMax, token_cache_entries: entriesMax } = options.limits;
+  const issuers = new Map(options.issuers.map((config) => [config.issuer, trustedIssuer(config, options.keySets)]));
+  // The key is the hash of the text. That is safe here, though base64url has many texts for the same bytes in general:
+  // only a text that passed the strict parse is kept, and that parse accepts one text for each byte string. The hash
+  // covers the signature too, and it is needed anyway for `ath`. A second valid signature over the same claims (ECDSA
+  // allows one) only makes a second entry; nothing is counted or made unique by this cache.
+  const cache = new LRUCache<string, CachedToken>({ max: entriesMax });
+
+  function fromCache(tokenHash: string, nowMs: number): TokenResult | undefined {
+    const cached = cache.get(tokenHash);
+    if (cached === undefined) return undefined;
+    if (nowMs >= cached.acceptUntilMs) {
+      cache.delete(tokenHash);
+      return err(deny("token.expired"));
+    }
+    cached.keys.refreshIfDue(nowMs);
+    if (cached.keysVersion !== cached.keys.version) {
+      if (!cached.keys.has(cached.key)) {
+        cache.delete(tokenHash);
+        return undefined;
+      }
+      cached.keysVersion = cached.keys.version;
+    }
+    return cached.result;
+  }
+
+  function verify(token: string, nowMs: number): TokenResult | Promise<TokenResult> {
+    if (token.length > charsMax) return err(deny("token.too_large"));
+    const tokenHash = hash("sha256", token, "base64url");
+    const cached = fromCache(tokenHash, nowMs);
+    if (cached !== undefined) return cached;
+
+    const parsed = parseCompactJws(token, charsMax);
+    if (!parsed.ok) return err(deny(PARSE_REASONS[parsed.error]));
+    const jws = parsed.value;
+    const payload = parseStrictObject(jws.payload);
+    if (payload === undefined) return err(deny("token.malformed", "payload"));
+    // The unverified `iss` chooses among configured issuers only; the signature then proves it.
+    const issuer = typeof payload.iss === "string" ? issuers.get(payload.iss) : undefined;
+    if (issuer === undefined) return err(deny("token.issuer"));
+    const { typ, alg, kid } = jws.header;
+    if (!issuer.types.has(mediaTypeOf(typ) ?? "")) return err(deny("token.type"));
+    if (typeof alg !== "string" || !issuer.algorithms.has(alg)) return err(deny("token.algorithm"));
+    if (kid !== undefined && (typeof kid !== "string" || kid.length > KID_CHARS_MAX))
+      return err(deny("token.malformed", "kid"));
+
+    const finish = (found: Result<PublicKey, Denial>): TokenResult => {
+      if (!found.ok) return found;
+      return checkAndKeep(issuer, found.value, alg, jws, payload, tokenHash, nowMs);
+    };
+    const found = issuer.keys.find(kid, alg, nowMs);
+    return found instanceof Promise ? found.then(finish) : finish(found);
+  }
+
+  function checkAndKeep(
+    issuer: TrustedIssuer,
+    key: PublicKey,
+    alg: string,
+    jws: CompactJws,
+    payload: JsonObject,
+    tokenHash: string,
+    nowMs: number,
+  ): TokenResult {
+    const verifySignature = createSignatureVerifier(key, alg);
+    if (verifySignature === undefined) return err(deny("token.algorithm", "the key is not one of this algorithm"));
+    if (!verifySignature(jws.signingInput, jws.signature)) return err(deny("token.signature"));
+    if (!hasAudience(payload.aud, issuer.config.audience)) return err(deny("token.audience"));
+    const times = checkTimes(payload, issuer.config, nowMs);
+    if (!times.ok) return times;
+    const token = readToken(issuer, payload, times.value.expiresAtMs, tokenHash);
+    if (!token.ok) return token;
+    const result: Ok<VerifiedToken> = { ok: true, value: token.value };
+    const keysVersion = issuer.keys.version;
+    cache.set(tokenHash, { result, keys: issuer.keys, key, acceptUntilMs: times.value.acceptUntilMs, keysVersion });
+    return result;
+  }
+
+  return { verify };
+}
+
+function trustedIssuer(config: IssuerConfig, keySets: ReadonlyMap<string, KeySet>): TrustedIssuer {
+  const keys = keySets.get(config.issuer);
+  if (keys === undefined) throw new Error(`no key set for the issuer ${config.issuer}`);
+  const types = new Set(config.token_types.map(mediaTypeOf));
+  return { config, keys, algorithms: new Set(config.algorithms), types, readClaims: createClaimReader(config) };
+}
+
+function hasAudience(aud: unknown, accepted: readonly string[]): boolean {
+  if (typeof aud === "string") return accepted.includes(aud);
+  return Array.isArray(aud) && aud.every((one) => typeof one === "string") && aud.some((one) => accepted.includes(one));
+}
+
+/** RFC 9068 section 2.2: `exp` and `iat` are required. Leeway is for clocks, in both directions. */
+function checkTimes(payload: JsonObject, config: IssuerConfig, nowMs: number): Result<CheckedTimes, Denial> {
+  const { exp, iat, nbf } = payload;
+  if (!isNumericDate(exp)) return err(deny("token.claims", "exp"));
+  if (!isNumericDate(iat)) return err(deny("token.claims", "iat"));
+  if (nbf !== undefined && !isNumericDate(nbf)) return err(deny("token.claims", "nbf"));
+  const leewayMs = config.leeway_s * 1000;
+  const acceptUntilMs = exp * 1000 + leewayMs;
+  if (nowMs >= acceptUntilMs) return err(deny("token.expired"));
+  if (iat * 1000 > nowMs + leewayMs) return err(deny("token.not_yet_valid", "iat"));
+  if (nbf !== undefined && nbf * 1000 > nowMs + leewayMs) return err(deny("token.not_yet_valid", "nbf"));
+  if (exp - iat > config.max_lifetime_s || exp <= iat) return err(deny("token.lifetime"));
+  return ok({ expiresAtMs: exp * 1000, acceptUntilMs });
+}
+
+function readToken(
+  issuer: TrustedIssuer,
+  payload: JsonObject,
+  expiresAtMs: number,
+  tokenHash: string,
+): Result<VerifiedToken, Denial> {
+  const { jti, sub } = payload;
+  if (!isText(jti, JTI_CHARS_MAX)) return err(deny("token.claims", "jti"));
+  if (!isText(sub, SUBJECT_CHARS_MAX)) return err(deny("token.claims", "sub"));
+  const confirmation = confirmationOf(payload.cnf);
+  if (!confirmation.ok) return confirmation;
+  const keyThumbprint = confirmation.value.jkt ?? confirmation.value.x5tS256 ?? "";
+  const expiresAt = new Date(expiresAtMs).toISOString();
+  const claims = issuer.readClaims(payload, { jti, expiresAt, keyThumbprint });
+  if (!claims.ok) return err(deny("token.claims", claims.error));
+  const facts = { claims: claims.value, issuer: issuer.config.issuer, jti, confirmation: confirmation.value };
+  return ok(createVerifiedToken({ ...facts, expiresAtMs, tokenHash }));
+}
+
+/** RFC 9449 section 6.1, RFC 8705 section 3.1. A confirmation of another kind could not be checked, so it is refused. */
+function confirmationOf(cnf: unknown): Result<Confirmation, Denial> {
+  const jkt = memberOf(cnf, "jkt");
+  const x5tS256 = memberOf(cnf, "x5t#S256");
+  if (jkt === undefined && x5tS256 === undefined) return err(deny("token.unbound"));
+  if (jkt !== undefined && !isThumbprint(jkt)) return err(deny("token.claims", "cnf.jkt"));
+  if (x5tS256 !== undefined && !isThumbprint(x5tS256)) return err(deny("token.claims", "cnf.x5t#S256"));
+  return ok({ ...(jkt === undefined ? {} : { jkt }), ...(x5tS256 === undefined ? {} : { x5tS256 }) });
+}
+
+function isThumbprint(value: unknown): value is string {
+  return typeof value === "string" && THUMBPRINT.test(value);
+}
+
+function isText(value: unknown, charsMax: number): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= charsMax;
+}
+
+function isNumericDate(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= NUMERIC_DATE_MAX;
+}
