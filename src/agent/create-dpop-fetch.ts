@@ -36,24 +36,29 @@ export function createDpopFetch(options: DpopFetchOptions): typeof fetch {
       );
     }
     const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
-    const body = init?.body ?? request?.body ?? undefined;
-    const repeatable = !(body instanceof ReadableStream);
+    const repeatable = !(init?.body instanceof ReadableStream);
+    // A Request's body can be read once: the first attempt gets a copy, the second one the original.
+    const ownBody = init?.body === undefined ? request?.body : undefined;
 
-    const attempt = async (): Promise<Response> => {
+    const attempt = async (target: typeof input): Promise<Response> => {
       const accessToken = await getToken();
       const headers = new Headers(init?.headers ?? request?.headers);
       headers.set("authorization", `DPoP ${accessToken}`);
       headers.set("dpop", createDpopProof({ key, method, url, accessToken, nonce: nonces.get(url.origin) }));
-      const response = await send(input, { ...init, method, headers, redirect: init?.redirect ?? "manual" });
+      const response = await send(target, { ...init, method, headers, redirect: init?.redirect ?? "manual" });
       const nonce = response.headers.get("dpop-nonce");
       if (nonce !== null) nonces.set(url.origin, nonce);
       return response;
     };
 
-    const response = await attempt();
+    const response = await attempt(ownBody ? (request?.clone() ?? input) : input);
     const challenge = response.headers.get("www-authenticate") ?? "";
     const asked = response.status === 401 && NONCE_CHALLENGE.test(challenge) && response.headers.has("dpop-nonce");
-    if (!asked) return response;
+    if (!asked) {
+      // Nobody reads the original any more: what the copy has buffered for it may go.
+      await ownBody?.cancel();
+      return response;
+    }
     if (!repeatable) {
       throw new CordonError(
         "body_not_repeatable",
@@ -61,6 +66,6 @@ export function createDpopFetch(options: DpopFetchOptions): typeof fetch {
       );
     }
     await response.body?.cancel();
-    return attempt();
+    return attempt(input);
   };
 }
