@@ -1,4 +1,4 @@
-// In: an error that ended an exchange with a tool. Out: the reason. Trusts: undici's and node's error codes, never their text.
+// In: an error that ended an exchange with a tool. Out: the reason. Trusts: undici's and node's error codes.
 import { type Denial, deny } from "../errors.ts";
 import { ConnectError } from "./connect-upstream.ts";
 
@@ -17,7 +17,6 @@ const REASON_OF_CODE: ReadonlyMap<string, Denial["reason"]> = new Map<string, De
   ["UND_ERR_BODY_TIMEOUT", "upstream.timeout"],
   ["UND_ERR_HEADERS_OVERFLOW", "upstream.protocol"],
   ["UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "upstream.closed"],
-  ["HPE_INVALID_EOF_STATE", "upstream.closed"],
   ["UPSTREAM_RESET", "upstream.closed"],
   ["ECONNRESET", "upstream.closed"],
   ["EPIPE", "upstream.closed"],
@@ -36,7 +35,10 @@ export function failureOf(error: Error & { code?: unknown }): Denial {
     const unasked = error.message === "bad response" || error.message === "bad upgrade";
     return deny(unasked ? "upstream.protocol" : "upstream.closed", error.message);
   }
-  if (code.startsWith("HPE_")) return deny("upstream.protocol", code);
+  if (error.name === "HTTPParserError") {
+    // undici gives its parser's errors no usable code; an early end is the one that is no fault of the protocol.
+    return deny(error.message.includes("Invalid EOF state") ? "upstream.closed" : "upstream.protocol", code);
+  }
   // A tool that asks for a client certificate may refuse ours after the handshake (TLS 1.3).
   if (code.startsWith("ERR_SSL_")) return deny("upstream.untrusted", code);
   return deny("gateway.internal_error", code);

@@ -200,7 +200,7 @@ class Tunnel implements TunnelHandle {
     const headers: Record<string, string[]> = { upgrade: ["websocket"], connection: ["Upgrade"] };
     for (let i = 0; i < pairs.length; i += 2) (headers[pairs[i] as string] ??= []).push(pairs[i + 1] as string);
     delete headers["content-length"]; // RFC 9110 8.6: never in a 1xx
-    return headers as IncomingMessage["headers"];
+    return headers;
   }
 
   #watch(toolSocket: Duplex): void {

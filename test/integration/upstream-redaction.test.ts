@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import type http from "node:http";
+import { describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
+import { call, gateway, httpTool, upstreamConfig } from "../fixtures/forwarding.ts";
+
+const json = { "content-type": "application/json; charset=utf-8" };
+
+describe("redaction", () => {
+  it("removes the values, keeps the rest exactly, and corrects what describes the bytes", async (t) => {
+    let asked: http.IncomingHttpHeaders = {};
+    const tool = await httpTool(t, (request, response) => {
+      asked = request.headers;
+      response.writeHead(200, { ...json, etag: '"1"', "content-digest": "sha-256=:x:", "x-kept": "1" });
+      response.write('{"id":9007199254740993,"sal');
+      response.end('ary":1e400,"deep":{"salary":1.50,"name":"x"}}');
+    });
+    const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary", "/deep/salary", "/absent/x"] });
+    const outcome = gate.nextOutcome();
+    const answer = await call(gate.origin, {
+      headers: { "accept-encoding": "gzip", range: "bytes=0-1", "if-range": '"1"' },
+    });
+    assert.equal(answer.body.toString(), '{"id":9007199254740993,"deep":{"name":"x"}}');
+    assert.equal(answer.headers["content-length"], String(answer.body.length));
+    assert.deepEqual(
+      [answer.headers["etag"], answer.headers["content-digest"], answer.headers["x-kept"]],
+      [undefined, undefined, "1"],
+    );
+    assert.deepEqual([asked["accept-encoding"], asked["range"], asked["if-range"]], [undefined, undefined, undefined]);
+    assert.equal((await outcome).failure, null);
+  });
+
+  const refused: readonly (readonly [string, number, http.OutgoingHttpHeaders, string | Buffer])[] = [
+    ["HTML", 200, { "content-type": "text/html" }, "{}"],
+    ["no media type", 200, {}, "{}"],
+    ["an encoded body", 200, { ...json, "content-encoding": "gzip" }, gzipSync("{}")],
+    ["partial content", 206, { ...json, "content-range": "bytes 0-1/9" }, "{}"],
+    ["malformed JSON", 200, json, '{"salary":1'],
+    ["a second document", 200, json, "{} {}"],
+    ["invalid UTF-8", 200, json, Buffer.from([0x22, 0xff, 0x22])],
+    ["another charset", 200, { "content-type": "application/json; charset=utf-16" }, "{}"],
+    ["an event stream", 200, { "content-type": "text/event-stream" }, "data: {}\n\n"],
+  ];
+  for (const [title, status, headers, body] of refused) {
+    it(`refuses ${title} and sends none of it`, async (t) => {
+      const tool = await httpTool(t, (_request, response) => response.writeHead(status, headers).end(body));
+      const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"] });
+      const answer = await call(gate.origin);
+      assert.deepEqual(
+        [answer.status, answer.headers["x-reason"], answer.body.length],
+        [502, "upstream.cannot_redact", 0],
+      );
+    });
+  }
+
+  it("refuses a body over the cap before it is whole", async (t) => {
+    const tool = await httpTool(t, (_request, response) =>
+      response.writeHead(200, json).end(JSON.stringify("x".repeat(2000))),
+    );
+    const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"], responseBytesMax: 1000 });
+    assert.equal((await call(gate.origin)).headers["x-reason"], "upstream.response_too_large");
+  });
+
+  it("passes answers that have no body, without the length of the one they stand for", async (t) => {
+    const tool = await httpTool(t, (request, response) =>
+      response
+        .writeHead(
+          request.method === "HEAD" ? 200 : 204,
+          request.method === "HEAD" ? { ...json, "content-length": "99" } : {},
+        )
+        .end(),
+    );
+    const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"] });
+    assert.equal((await call(gate.origin)).status, 204);
+    const head = await call(gate.origin, { method: "HEAD" });
+    assert.deepEqual([head.status, head.headers["content-length"]], [200, undefined]);
+  });
+});
