@@ -53,7 +53,10 @@ export function createProvider(options: ProviderOptions): Provider {
       ctx.type = "json";
       ctx.body = out;
     },
-    assertJwtClientAuthClaimsAndHeader: (_ctx, claims) => checkAssertion(claims, options.startedAtS),
+    assertJwtClientAuthClaimsAndHeader: (_ctx, claims, header) => {
+      checkAssertionHeader(header);
+      checkAssertion(claims, options.startedAtS, Date.now() / 1000);
+    },
     features: {
       clientCredentials: { enabled: true },
       // The secret lives as long as the process: a proof from before a restart carries a nonce that is unknown now.
@@ -107,12 +110,18 @@ function clientMetadata(client: BrokerClient, keys: ReadonlyMap<string, JWKS>): 
 }
 
 /** RFC 7523 section 3 leaves `iat` and the lifetime open; both are needed to refuse a replay across a restart. */
-function checkAssertion(claims: Record<string, unknown>, startedAtS: number): void {
+function checkAssertion(claims: Record<string, unknown>, startedAtS: number, nowS: number): void {
   const { iat, exp } = claims;
-  if (typeof iat !== "number" || typeof exp !== "number")
-    throw new errors.InvalidClientAuth("iat and exp are required");
-  if (exp - iat > ASSERTION_LIFETIME_S_MAX) throw new errors.InvalidClientAuth("the assertion lives too long");
-  if (iat < startedAtS) throw new errors.InvalidClientAuth("the assertion was made before the issuer started");
+  if (!Number.isFinite(iat) || !Number.isFinite(exp)) throw new errors.InvalidClientAuth("iat and exp are required");
+  if (Number(iat) > nowS + CLOCK_TOLERANCE_S) throw new errors.InvalidClientAuth("the assertion is from the future");
+  if (Number(exp) - Number(iat) > ASSERTION_LIFETIME_S_MAX)
+    throw new errors.InvalidClientAuth("the assertion lives too long");
+  if (Number(iat) < startedAtS) throw new errors.InvalidClientAuth("the assertion was made before the issuer started");
+}
+
+/** RFC 7515 section 4.1.11: no extension is understood here, so none that is critical is accepted. */
+function checkAssertionHeader(header: Record<string, unknown>): void {
+  if (header["crit"] !== undefined) throw new errors.InvalidClientAuth("an unknown critical header");
 }
 
 /** RFC 8707: one resource, one of the gateway's own origins. The scope is settled here, before a token exists. */

@@ -17,18 +17,13 @@ interface Parts {
   readonly parameters?: Record<string, string>;
 }
 
-function assertion(issuer: TestBroker, changes: Record<string, unknown> = {}, key = issuer.clientKey): string {
+function assertionClaims(issuer: TestBroker): Record<string, unknown> {
   const iat = Math.floor(Date.now() / 1000);
-  const claims = {
-    iss: CLIENT_ID,
-    sub: CLIENT_ID,
-    aud: issuer.issuer,
-    jti: randomUUID(),
-    iat,
-    exp: iat + 60,
-    ...changes,
-  };
-  return signJwt({ typ: "JWT" }, claims, key);
+  return { iss: CLIENT_ID, sub: CLIENT_ID, aud: issuer.issuer, jti: randomUUID(), iat, exp: iat + 60 };
+}
+
+function assertion(issuer: TestBroker, changes: Record<string, unknown> = {}, key = issuer.clientKey): string {
+  return signJwt({ typ: "JWT" }, { ...assertionClaims(issuer), ...changes }, key);
 }
 
 async function post(issuer: TestBroker, parts: Parts, headers: Record<string, string> = {}) {
@@ -72,6 +67,9 @@ test("an assertion by another key, for another audience, or without its claims i
     "no jti": assertion(issuer, { jti: undefined }),
     expired: assertion(issuer, { exp: now - 60 }),
     "living too long": assertion(issuer, { exp: now + 3600 }),
+    "from the future": assertion(issuer, { iat: now + 3000, exp: now + 3060 }),
+    "without finite times": assertion(issuer, { iat: "1", exp: now + 60 }),
+    "with a critical header": signJwt({ crit: ["b64"], b64: false }, assertionClaims(issuer), issuer.clientKey),
     "from before the start": assertion(issuer, { iat: now - 100, exp: now + 60 }),
   };
   for (const [name, text] of Object.entries(bad)) {
