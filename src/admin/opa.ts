@@ -1,24 +1,16 @@
 // In: the environment's PATH and the project's folder. Out: where a fitting `opa` is, or how to get it.
 // Trusts: the operator's PATH.
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { packageRoot } from "../lib/package-root.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 
 /** The release that the committed bundle is built with; another one may compile to other bytes. */
 export const OPA_VERSION = "1.22.2";
 const VERSION_TIMEOUT_MS = 10_000;
 
-/** The folder that holds package.json: one level higher for the published `dist/` than for the sources. */
-function findProjectRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json")) && dirname(folder) !== folder) folder = dirname(folder);
-  return folder;
-}
-
-export const PROJECT_ROOT = findProjectRoot();
 const fitting = new Map<string, boolean>();
 
 function isExecutable(file: string): boolean {
@@ -48,7 +40,7 @@ async function fits(file: string): Promise<boolean> {
 
 /** The path of `opa` v1.22.2 in `.tools/bin` or on PATH. The error is a sentence for the operator. */
 export async function locateOpa(): Promise<Result<string, string>> {
-  const folders = [join(PROJECT_ROOT, ".tools", "bin"), ...(process.env["PATH"] ?? "").split(delimiter)];
+  const folders = [join(packageRoot(), ".tools", "bin"), ...(process.env["PATH"] ?? "").split(delimiter)];
   for (const folder of folders) {
     const file = join(folder, process.platform === "win32" ? "opa.exe" : "opa");
     if (folder !== "" && isExecutable(file) && (await fits(file))) return ok(file);

@@ -6,11 +6,12 @@ import { type FSWatcher, watch } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
+import { packageRoot } from "../lib/package-root.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { DECISION_ENTRYPOINT } from "../policy/parse-bundle.ts";
-import { locateOpa, PROJECT_ROOT } from "./opa.ts";
+import { locateOpa } from "./opa.ts";
 
-export const CAPABILITIES_FILE = join(PROJECT_ROOT, "policies", "capabilities.json");
+export const CAPABILITIES_FILE = join(packageRoot(), "policies", "capabilities.json");
 
 /** Later entry points, built where the folder has them. */
 const OPTIONAL_ENTRYPOINTS = ["cordon/visible", "cordon/response"];

@@ -3,17 +3,18 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { locateOpa, PROJECT_ROOT } from "../admin/opa.ts";
+import { locateOpa } from "../admin/opa.ts";
 import { buildFromSource, CAPABILITIES_FILE, readPolicyData, runOpa, withSnapshot } from "../admin/policy-source.ts";
+import { packageRoot } from "../lib/package-root.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { BundleLimits } from "../policy/check-bundle.ts";
 import { startBundleCheck } from "../policy/check-thread.ts";
 import { createEvaluator } from "../policy/evaluator.ts";
 import { type Bundle, DECISION_ENTRYPOINT, parseBundle } from "../policy/parse-bundle.ts";
 
-const DEFAULT_BUNDLE = join(PROJECT_ROOT, "policies", "bundle.tar.gz");
+const DEFAULT_BUNDLE = join(packageRoot(), "policies", "bundle.tar.gz");
 /** The defaults of the configuration's `policy` section; `--budget-ms` changes the one that is asked for most. */
-const CHECK_LIMITS: BundleLimits = { inputBytesMax: 1_114_112, memoryPagesMax: 1024, evaluationBudgetMs: 250 };
+const CHECK_LIMITS: BundleLimits = { input_bytes_max: 1_114_112, memory_pages_max: 1024, evaluation_budget_ms: 250 };
 /** Parsing, compiling and a few evaluations; longer means that it loops. */
 const CHECK_DEADLINE_MS = 15_000;
 const EXIT_BAD_POLICY = 1;
@@ -83,7 +84,11 @@ async function check(target: string, { budgetMs }: { readonly budgetMs: string }
     if (!read.ok) return fail(EXIT_NOT_TRIED, read.error);
     bytes = read.value;
   }
-  const checked = await startBundleCheck(bytes, { ...CHECK_LIMITS, evaluationBudgetMs }, CHECK_DEADLINE_MS);
+  const checked = await startBundleCheck(
+    bytes,
+    { ...CHECK_LIMITS, evaluation_budget_ms: evaluationBudgetMs },
+    CHECK_DEADLINE_MS,
+  );
   if (!checked.ok) return fail(EXIT_BAD_POLICY, `${target} may not be activated:`, ...checked.error);
   process.stdout.write(
     `${target}: loads, denies by default, stays within ${evaluationBudgetMs} ms on the largest input\n`,
@@ -128,7 +133,7 @@ function evaluate(
 ): Result<unknown, string> {
   try {
     const module = new WebAssembly.Module(bundle.wasm);
-    const evaluator = createEvaluator({ module, dataJson, memoryPagesMax: CHECK_LIMITS.memoryPagesMax });
+    const evaluator = createEvaluator({ module, dataJson, memoryPagesMax: CHECK_LIMITS.memory_pages_max });
     const result =
       entry === DECISION_ENTRYPOINT ? evaluator.decide(json, timeMs) : evaluator.evaluateEntry(entry, json, timeMs);
     return result.ok
@@ -169,7 +174,7 @@ export function register(program: Command): void {
     .command("check")
     .description("the checks that a gateway makes before it activates a policy")
     .argument("[target]", "folder of Rego, or a bundle", "policies")
-    .option("--budget-ms <ms>", "evaluation budget on the largest input", String(CHECK_LIMITS.evaluationBudgetMs))
+    .option("--budget-ms <ms>", "evaluation budget on the largest input", String(CHECK_LIMITS.evaluation_budget_ms))
     .action(check);
   policy
     .command("try")

@@ -38,7 +38,7 @@ function json(call: (...args: unknown[]) => unknown): HostBuiltin {
 
 /** A built-in of strings alone; anything else is undefined, as in OPA. */
 function strings(call: (...args: string[]) => unknown): HostBuiltin {
-  return json((...args) => (args.every((arg) => typeof arg === "string") ? call(...(args as string[])) : undefined));
+  return json((...args) => (args.every((arg) => typeof arg === "string") ? call(...args) : undefined));
 }
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -51,7 +51,7 @@ function constantTimeEqual(left: string, right: string): boolean {
 function anyAffix(matches: (text: string, affix: string) => boolean): HostBuiltin {
   const list = (value: unknown): string[] | undefined => {
     const items: unknown[] = Array.isArray(value) ? value : [value];
-    return items.every((item) => typeof item === "string") ? (items as string[]) : undefined;
+    return items.every((item) => typeof item === "string") ? items : undefined;
   };
   return json((search, base) => {
     const [texts, affixes] = [list(search), list(base)];
@@ -62,7 +62,7 @@ function anyAffix(matches: (text: string, affix: string) => boolean): HostBuilti
 
 function countOf(text: string, part: string): number {
   // Go's strings.Count: an empty part is found around every code point.
-  return part === "" ? [...text].length + 1 : text.split(part).length - 1;
+  return part === "" ? Array.from(text).length + 1 : text.split(part).length - 1;
 }
 
 /** Every host built-in, by the name Rego has for it. `policies/capabilities.json` is written from this list. */

@@ -1,16 +1,13 @@
 // In: a bundle that parsed, and the limits it will live under. Out: nothing, or every reason not to activate it.
 // Trusts: nothing; it runs the policy, so a policy that loops is only safe here in a thread that can be ended.
+import type { Config } from "../config/schema.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { PolicyInput } from "./decision.ts";
 import { createEvaluator, type Evaluator } from "./evaluator.ts";
 import type { Bundle } from "./parse-bundle.ts";
 
-export interface BundleLimits {
-  readonly inputBytesMax: number;
-  /** 64 KiB each. */
-  readonly memoryPagesMax: number;
-  readonly evaluationBudgetMs: number;
-}
+/** Of the configuration's `policy` section. */
+export type BundleLimits = Pick<Config["policy"], "input_bytes_max" | "memory_pages_max" | "evaluation_budget_ms">;
 
 const SAMPLE_TIME = "2026-01-01T12:00:00.000Z";
 const SAMPLE_TIME_MS = Date.parse(SAMPLE_TIME);
@@ -87,7 +84,7 @@ export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: (
   let evaluator: Evaluator;
   try {
     const module = new WebAssembly.Module(bundle.wasm);
-    evaluator = createEvaluator({ module, dataJson: bundle.dataJson, memoryPagesMax: limits.memoryPagesMax });
+    evaluator = createEvaluator({ module, dataJson: bundle.dataJson, memoryPagesMax: limits.memory_pages_max });
   } catch (cause) {
     return err([`the policy does not load: ${cause instanceof Error ? cause.message : String(cause)}`]);
   }
@@ -104,9 +101,9 @@ export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: (
     ...denies(evaluator, agentless, "an input without an agent"),
   ];
 
-  const large = largestInput(limits.inputBytesMax);
+  const large = largestInput(limits.input_bytes_max);
   let fastestMs = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < BUDGET_ATTEMPTS && fastestMs > limits.evaluationBudgetMs; attempt += 1) {
+  for (let attempt = 0; attempt < BUDGET_ATTEMPTS && fastestMs > limits.evaluation_budget_ms; attempt += 1) {
     const startMs = monotonicMs();
     const decision = evaluator.decide(large, SAMPLE_TIME_MS);
     fastestMs = Math.min(fastestMs, monotonicMs() - startMs);
@@ -117,9 +114,9 @@ export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: (
       break;
     }
   }
-  if (fastestMs > limits.evaluationBudgetMs) {
+  if (fastestMs > limits.evaluation_budget_ms) {
     problems.push(
-      `the largest allowed input takes ${fastestMs.toFixed(0)} ms; evaluation_budget_ms is ${limits.evaluationBudgetMs}`,
+      `the largest allowed input takes ${fastestMs.toFixed(0)} ms; evaluation_budget_ms is ${limits.evaluation_budget_ms}`,
     );
   }
   return problems.length === 0 ? ok(undefined) : err(problems);

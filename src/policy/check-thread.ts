@@ -11,8 +11,10 @@ export function startBundleCheck(
   limits: BundleLimits,
   deadlineMs: number,
 ): Promise<Result<void, string[]>> {
+  const { input_bytes_max, memory_pages_max, evaluation_budget_ms } = limits;
+  const picked: BundleLimits = { input_bytes_max, memory_pages_max, evaluation_budget_ms };
   return new Promise((resolve) => {
-    const worker = new Worker(workerUrl(import.meta.url, "./check-worker"), { workerData: { bytes, limits } });
+    const worker = new Worker(workerUrl(import.meta.url, "./check-worker"), { workerData: { bytes, limits: picked } });
     const finish = (problems: readonly string[]): void => {
       clearTimeout(timer);
       resolve(problems.length === 0 ? ok(undefined) : err([...problems]));

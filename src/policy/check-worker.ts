@@ -10,4 +10,5 @@ const bundle = parseBundle(bytes);
 const checked = bundle.ok
   ? checkBundle(bundle.value, limits, readMonotonicMs)
   : { ok: false as const, error: [bundle.error] };
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort has no origin
 parentPort?.postMessage(checked.ok ? [] : checked.error);

@@ -66,7 +66,7 @@ function render(value: Value, verb: string, flags: string): string {
 }
 
 function pad(text: string, flags: string, width: number, numeric: boolean): string {
-  const missing = width - [...text].length;
+  const missing = width - Array.from(text).length;
   if (missing <= 0) return text;
   if (flags.includes("-")) return text + " ".repeat(missing);
   if (!flags.includes("0")) return " ".repeat(missing) + text;

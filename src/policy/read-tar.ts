@@ -30,8 +30,7 @@ function checksumFits(block: Uint8Array): boolean {
 /** OPA writes `/data.json`; one leading slash is dropped, everything else must be plain. */
 function cleanPath(raw: string): string | undefined {
   const path = raw.startsWith("/") ? raw.slice(1) : raw;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes in a path are refused here
-  if (path === "" || /[\\\u0000-\u001f\u007f-\uffff]/.test(path)) return undefined;
+  if (!/^[\x20-\x5b\x5d-\x7e]+$/.test(path)) return undefined;
   return path.split("/").some((part) => part === "" || part === "." || part === "..") ? undefined : path;
 }
 

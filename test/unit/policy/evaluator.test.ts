@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import fc from "fast-check";
+import { createEvaluator, type Evaluator } from "../../../src/policy/evaluator.ts";
+import { parseBundle } from "../../../src/policy/parse-bundle.ts";
+
+const parsed = parseBundle(readFileSync(new URL("./fixtures/misbehaving.tar.gz", import.meta.url)));
+assert.ok(parsed.ok);
+const module = new WebAssembly.Module(parsed.value.wasm);
+
+const evaluatorIn = (mode: string, memoryPagesMax = 1024): Evaluator =>
+  createEvaluator({ module, dataJson: JSON.stringify({ mode }), memoryPagesMax });
+
+const mode = (name: string): string => JSON.stringify({ mode: name });
+
+function answer(evaluator: Evaluator, input = "{}"): string {
+  const decision = evaluator.decide(input, 0);
+  return decision.ok ? `allow ${decision.value.allow}` : decision.error.reason;
+}
+
+const cases: readonly (readonly [string, string, string])[] = [
+  ["good", "{}", "allow true"],
+  ["deny", "{}", "allow false"],
+  ["missing", "{}", "policy.undefined"],
+  ["malformed", "{}", "policy.malformed_decision"],
+  ["unknown_obligation", "{}", "policy.unknown_obligation"],
+  ["throw", '{"number":1.5}', "policy.error"],
+  ["conflict", "{}", "policy.error"],
+];
+for (const [name, input, expected] of cases) {
+  test(`H12 a policy in mode ${name} is answered with ${expected}, again and again`, () => {
+    const evaluator = evaluatorIn(name);
+    for (let round = 0; round < 3; round += 1) assert.equal(answer(evaluator, input), expected);
+    evaluator.setData(mode("good"));
+    assert.equal(answer(evaluator), "allow true");
+  });
+}
+
+test("H12 the text of an abort reaches the log as the denial's detail", () => {
+  const decision = evaluatorIn("conflict").decide("{}", 0);
+  assert.ok(!decision.ok);
+  assert.match(decision.error.detail ?? "", /conflict/);
+});
+
+test("H12 memory stops at its limit, the exchange is denied, and a fresh instance answers the next one", () => {
+  const evaluator = evaluatorIn("grow", 32);
+  assert.equal(answer(evaluator, '{"count":1000000}'), "policy.error");
+  assert.equal(answer(evaluator, '{"count":10}'), "allow true");
+});
+
+test("H12 memory that one evaluation grew is given back by a fresh instance", () => {
+  const evaluator = evaluatorIn("grow", 65_536);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let round = 0; round < 8; round += 1) assert.equal(answer(evaluator, '{"count":1000000}'), "allow true");
+  assert.equal(answer(evaluator, '{"count":10}'), "allow true");
+  assert.ok(process.memoryUsage().arrayBuffers - before < 1024 * 1024 * 1024);
+});
+
+test("H12 an input that does not fit into the memory is denied", () => {
+  const evaluator = evaluatorIn("good", 32);
+  assert.equal(answer(evaluator, JSON.stringify({ x: "x".repeat(32 * 65_536) })), "policy.error");
+  assert.equal(answer(evaluator), "allow true");
+});
+
+test("data that does not load denies until data that does is set", () => {
+  const evaluator = evaluatorIn("good");
+  evaluator.setData("{");
+  assert.equal(answer(evaluator), "policy.error");
+  evaluator.setData(mode("good"));
+  assert.equal(answer(evaluator), "allow true");
+});
+
+test("an entry point that the bundle lacks is undefined", () => {
+  const result = evaluatorIn("good").evaluateEntry("cordon/nothing", "{}", 0);
+  assert.equal(result.ok ? "" : result.error.reason, "policy.undefined");
+});
+
+test("the input reaches the policy unchanged, whatever text it holds", () => {
+  const evaluator = evaluatorIn("good");
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme", maxLength: 200 }), fc.nat(), (text, timeMs) => {
+      const input = { text, list: [text, 1, null, true] };
+      const result = evaluator.evaluateEntry("cordon/answer", JSON.stringify(input), timeMs);
+      assert.ok(result.ok);
+      assert.deepEqual((result.value as { input: unknown }).input, input);
+    }),
+  );
+});
+
+test("the policy's clock is the time handed in, to the millisecond, and no other", () => {
+  const result = evaluatorIn("good").evaluateEntry("cordon/answer", "{}", 1_767_225_600_123.9);
+  assert.ok(result.ok);
+  assert.equal((result.value as { now: number }).now, 1_767_225_600_123_000_000);
+});
+
+test("input text that is no JSON is never allowed by a policy that reads it", () => {
+  assert.notEqual(answer(evaluatorIn("throw"), '{"number":'), "allow true");
+});
