@@ -35,8 +35,8 @@ export function failureOf(error: Error & { code?: unknown }): Denial {
     const unasked = error.message === "bad response" || error.message === "bad upgrade";
     return deny(unasked ? "upstream.protocol" : "upstream.closed", error.message);
   }
-  if (error.name === "HTTPParserError") {
-    // undici gives its parser's errors no usable code; an early end is the one that is no fault of the protocol.
+  // undici gives its parser's errors no code, node's parser does; an early end is the one that breaks no rule.
+  if (error.name === "HTTPParserError" || code.startsWith("HPE_")) {
     return deny(error.message.includes("Invalid EOF state") ? "upstream.closed" : "upstream.protocol", code);
   }
   // A tool that asks for a client certificate may refuse ours after the handshake (TLS 1.3).

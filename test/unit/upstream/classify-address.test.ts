@@ -92,7 +92,7 @@ describe("classifyAddress", () => {
           `64:ff9b::${low}`,
           `0064:ff9b:0:0:0:0:${a}.${b}.${c}.${d}`,
           `2002:${low}::`,
-          `2002:${low}:0:0:0:0:0:1`,
+          `2002:${low}:0:0:0:0:1`,
         ]) {
           assert.equal(classifyAddress(form), plain, form);
         }
