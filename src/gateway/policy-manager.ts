@@ -3,7 +3,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { buildFromSource, watchPolicy } from "../admin/policy-source.ts";
+import {
+  buildFromSource,
+  type PolicyData,
+  parsePolicyData,
+  readPolicyData,
+  watchPolicy,
+} from "../admin/policy-source.ts";
 import type { PolicyInfo } from "../admin/control-plane.ts";
 import type { Config } from "../config/schema.ts";
 import { packageRoot } from "../lib/package-root.ts";
@@ -22,8 +28,6 @@ export interface PolicyManager {
   close(): void;
 }
 
-/** The largest data document that is accepted, also from a file. */
-const DATA_BYTES_MAX = 8_388_608;
 /** A bundle that does not answer its checks in this time is refused. */
 const CHECK_DEADLINE_MS = 30_000;
 
@@ -79,20 +83,15 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
   }
 
   /** The data that was put by an operator wins over the configured file, and that over the bundle's. */
-  function readData(): Result<{ json: string; revision: string } | undefined, string> {
+  async function readData(): Promise<Result<PolicyData | undefined, string>> {
     const file = existsSync(savedData) ? savedData : policy.data;
-    if (file === undefined) return ok(undefined);
-    const bytes = readFile(file);
-    if (!bytes.ok) return bytes;
-    const json = bytes.value.toString("utf8");
-    const problem = checkData(json);
-    return problem === null ? ok({ json, revision: dataRevision(json) }) : err(`the data ${file}: ${problem}`);
+    return file === undefined ? ok(undefined) : readPolicyData(file);
   }
 
   async function load(by: string): Promise<Result<PolicyInfo, string>> {
     const nextBundle = await readBundle();
     if (!nextBundle.ok) return refused(by, nextBundle.error);
-    const data = readData();
+    const data = await readData();
     if (!data.ok) return refused(by, data.error);
     return switchTo(by, nextBundle.value, data.value);
   }
@@ -100,12 +99,12 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
   async function switchTo(
     by: string,
     nextBundle: BundleInForce,
-    data: { json: string; revision: string } | undefined,
+    data: PolicyData | undefined,
   ): Promise<Result<PolicyInfo, string>> {
     const next: LoadedPolicyMessage = {
       revision: { bundle: nextBundle.revision, data: data?.revision ?? "" },
       module: nextBundle.module,
-      dataJson: data?.json ?? nextBundle.dataJson,
+      dataJson: data?.dataJson ?? nextBundle.dataJson,
     };
     const activated = await activate(next);
     if (!activated.ok) return refused(by, activated.error);
@@ -136,14 +135,14 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
     reload: (by) => inTurn(() => load(by)),
     putData: (json, by) =>
       inTurn(async () => {
-        const problem = checkData(json);
-        if (problem !== null) return err(`the data was refused: ${problem}`);
+        const data = parsePolicyData(json);
+        if (!data.ok) return data;
         if (bundle === undefined) return err("no policy is loaded yet");
         const previous = existsSync(savedData) ? readFileSync(savedData) : undefined;
         // On disk before it is in force: a restart must not bring back permissions that were taken away.
         const written = writeWhole(savedData, json);
         if (!written.ok) return written;
-        const switched = await switchTo(by, bundle, { json, revision: dataRevision(json) });
+        const switched = await switchTo(by, bundle, data.value);
         if (!switched.ok) {
           if (previous === undefined) rmSync(savedData, { force: true });
           else writeWhole(savedData, previous.toString("utf8"));
@@ -171,19 +170,4 @@ function writeWhole(file: string, text: string): Result<void, string> {
   } catch (error) {
     return err(`cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-function checkData(json: string): string | null {
-  if (Buffer.byteLength(json) > DATA_BYTES_MAX) return `more than ${DATA_BYTES_MAX} bytes`;
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? null : "not a JSON object";
-  } catch {
-    return "not JSON";
-  }
-}
-
-/** First 12 hex digits of the SHA-256 of the document. */
-function dataRevision(json: string): string {
-  return createHash("sha256").update(json).digest("hex").slice(0, 12);
 }

@@ -13,7 +13,7 @@ export interface ClockBase {
 }
 
 export interface Clock {
-  /** Unix time in milliseconds, stable against steps of the wall clock. */
+  /** Unix time in whole milliseconds, stable against steps of the wall clock. */
   nowMs(): number;
   /** Milliseconds of the monotonic clock, comparable across the threads of this process. */
   monotonicMs(): number;
@@ -30,7 +30,7 @@ export function readClockBase(): ClockBase {
 
 export function createClock(base: ClockBase): Clock {
   return {
-    nowMs: () => base.wallMs + (readMonotonicMs() - base.monotonicMs),
+    nowMs: () => Math.floor(base.wallMs + (readMonotonicMs() - base.monotonicMs)),
     monotonicMs: readMonotonicMs,
   };
 }

@@ -1,0 +1,112 @@
+// In: the running parts. Out: the ControlPlane that the operators' API calls. The main thread only reads and tells.
+import type { ContainmentStore } from "../admin/containment-store.ts";
+import type { ControlPlane } from "../admin/control-plane.ts";
+import type { AuditWriter } from "../audit/audit-writer.ts";
+import { maskConfig } from "../config/mask-config.ts";
+import type { Config } from "../config/schema.ts";
+import type { EpochWords } from "../containment/epoch.ts";
+import type { Clock, ClockBase } from "../lib/clock.ts";
+import { attachReplayTable } from "../token/replay-table.ts";
+import type { ContainmentManager } from "./containment-manager.ts";
+import type { PolicyManager } from "./policy-manager.ts";
+import type { SeenAgentsTable } from "./seen-agents-table.ts";
+import type { ThreadMessages } from "./supervise-messages.ts";
+import type { ThreadPool } from "./thread-pool.ts";
+import type { SharedMemory } from "./thread-messages.ts";
+
+export interface ControlOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly base: ClockBase;
+  readonly clock: Clock;
+  readonly pool: ThreadPool;
+  readonly epoch: EpochWords;
+  readonly containment: ContainmentManager;
+  readonly store: ContainmentStore;
+  readonly policy: PolicyManager;
+  readonly seen: SeenAgentsTable;
+  readonly audit: AuditWriter;
+  readonly messages: ThreadMessages;
+  readonly shared: SharedMemory;
+  /** URLs of the traffic listeners. */
+  readonly traffic: readonly string[];
+  readonly startedAt: string;
+  readonly stopping: () => boolean;
+}
+
+export function createControl(options: ControlOptions): ControlPlane {
+  const { config, clock, pool, epoch, containment, policy, audit, messages } = options;
+  const replay = attachReplayTable(options.shared.replay, options.shared.replayKey);
+
+  function ready(): { ready: boolean; reasons: string[] } {
+    const reasons: string[] = [];
+    if (options.stopping()) reasons.push("shutting down");
+    if (!pool.all.some((thread) => thread.state === "serving")) reasons.push("no data thread serves");
+    if (policy.current === null) reasons.push("no policy is loaded");
+    if (!audit.health().ok) reasons.push("the audit log cannot be written");
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  return {
+    async status() {
+      await messages.collect(pool);
+      const now = ready();
+      const entries = containment.entries();
+      const count = (mode: string): number => entries.filter((entry) => entry.mode === mode).length;
+      const health = audit.health();
+      return {
+        version: options.version,
+        started_at: options.startedAt,
+        uptime_s: Math.floor((clock.nowMs() - options.base.wallMs) / 1000),
+        ...now,
+        draining: options.stopping(),
+        listeners: config.listeners.map((listener, index) => ({
+          name: listener.name,
+          url: options.traffic[index] ?? "",
+        })),
+        threads: pool.all.map((thread) => ({
+          id: thread.index,
+          state: thread.state,
+          exchanges: thread.exchanges,
+          open_streams: thread.streams,
+          epoch: Math.max(0, epoch.acknowledged(thread.index)),
+        })),
+        policy: policy.current?.revision ?? null,
+        containment: {
+          epoch: containment.epoch,
+          blocked: count("blocked"),
+          quarantined: count("quarantined"),
+          draining: count("draining"),
+        },
+        replay: {
+          used: Math.round(replay.fill() * config.proof.replay_slots),
+          slots: config.proof.replay_slots,
+        },
+        audit: { healthy: health.ok, detail: health.lastError ?? `${health.seq} records on disk` },
+        clock_drift_ms: Math.round(Date.now() - clock.nowMs()),
+      };
+    },
+    config: () => maskConfig(config),
+    policy: () => policy.info(),
+    reloadPolicy: (by) => policy.reload(by),
+    putPolicyData: (json, by) => policy.putData(json, by),
+    contain: (change, by) => containment.contain(change, by),
+    release: (level, id, reason, by) => containment.release(level, id, reason, by),
+    containments: () => containment.entries(),
+    containmentHistory: (limit, beforeEpoch) => options.store.history(limit, beforeEpoch),
+    agents: () => options.seen.list((refs) => containment.modeFor(refs)),
+    async metrics() {
+      await messages.collect(pool);
+      const health = audit.health();
+      return messages.metrics.render({
+        replayTableFillRatio: replay.fill(),
+        policyRevision: policy.current?.revision,
+        containmentEpoch: containment.epoch,
+        auditSeq: health.seq,
+        auditHealthy: health.ok,
+        threads: pool.all.filter((thread) => thread.state === "serving").length,
+      });
+    },
+    ready,
+  };
+}

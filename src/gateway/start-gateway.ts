@@ -1,0 +1,309 @@
+// In: a frozen configuration. Out: a running gateway: data threads, writer, issuer, operators' API, and their supervision.
+// The main thread carries no traffic. Whatever fails at start ends it with one clear line; later faults mend themselves.
+import { randomBytes } from "node:crypto";
+import { createServer } from "node:net";
+import path from "node:path";
+import { createContainmentStore } from "../admin/containment-store.ts";
+import { openControlDatabase } from "../admin/control-database.ts";
+import { createOperators } from "../admin/operators.ts";
+import { createAdminServer } from "../admin/server.ts";
+import { startAuditWriter } from "../audit/start-audit-writer.ts";
+import { type Broker, startBroker } from "../broker/start-broker.ts";
+import type { Config } from "../config/schema.ts";
+import { attachEpoch, createEpochBuffer } from "../containment/epoch.ts";
+import { createClock, readClockBase } from "../lib/clock.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+import type { LoadedPolicyMessage } from "../policy/decision.ts";
+import type { ServiceLog } from "../telemetry/service-log.ts";
+import { createReplayTable, rotateReplayTable, rotationIntervalMs } from "../token/replay-table.ts";
+import { createContainmentManager } from "./containment-manager.ts";
+import { createControl } from "./control.ts";
+import { openDataFolder } from "./data-folder.ts";
+import { attachEvaluationWatch, createEvaluationBuffer } from "./evaluation-watch.ts";
+import { createPolicyManager } from "./policy-manager.ts";
+import { createPolicySwitch } from "./policy-switch.ts";
+import { createSeenAgentsTable } from "./seen-agents-table.ts";
+import { createThreadMessages } from "./supervise-messages.ts";
+import { createThreadPool } from "./thread-pool.ts";
+import type { SharedMemory } from "./thread-messages.ts";
+import { startWatchdog } from "./watchdog.ts";
+
+/** A start that failed for a reason the operator can mend: one line, exit code 2. */
+export class StartError extends Error {}
+
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: ServiceLog;
+  readonly version: string;
+  /** Takes lines of the access and decision logs whose target is `stdout`. */
+  readonly stdout: (lines: string) => void;
+}
+
+export interface Gateway {
+  /** Base URLs of the traffic listeners, in the order of the configuration. */
+  readonly traffic: readonly string[];
+  readonly issuer: string | undefined;
+  readonly control: string;
+  /** Not ready, no new connections, open exchanges finish within the limit, logs flushed. */
+  close(): Promise<void>;
+}
+
+const KEEP_ALIVE_MS = 1000;
+
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const closers: (() => Promise<void> | void)[] = [];
+  try {
+    return await start(options, closers);
+  } catch (error) {
+    for (const close of closers.reverse()) await close();
+    throw error;
+  }
+}
+
+async function start(options: GatewayOptions, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
+  const { config, log, version } = options;
+  const folder = openDataFolder(config.data_folder);
+  if (!folder.ok) throw new StartError(folder.error);
+  closers.push(() => folder.value.close());
+
+  const base = readClockBase();
+  const clock = createClock(base);
+  // A gateway that ran here a moment ago may have accepted proofs up to `max_ahead_s` after its end.
+  const proofsFromMs = Math.max(
+    base.wallMs,
+    folder.value.lastAliveMs === 0 ? 0 : folder.value.lastAliveMs + KEEP_ALIVE_MS + config.proof.max_ahead_s * 1000,
+  );
+  const keepAlive = setInterval(() => folder.value.keepAlive(clock.nowMs()), KEEP_ALIVE_MS);
+  folder.value.keepAlive(clock.nowMs());
+  closers.push(() => clearInterval(keepAlive));
+
+  const threads = threadCount(config);
+  const shared = createSharedMemory(config, threads, clock.nowMs());
+  const rotation = setInterval(
+    () => rotateReplayTable(shared.replay, clock.nowMs()),
+    rotationIntervalMs(shared.replay),
+  );
+  closers.push(() => clearInterval(rotation));
+  const epoch = attachEpoch(shared.epoch);
+  const evaluation = attachEvaluationWatch(shared.evaluation);
+
+  const audit = await startAuditWriter({
+    file: config.audit.file,
+    commitIntervalMs: config.audit.commit_interval_ms,
+    onFault: (fault) => log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code }),
+    onRecovered: () => log.info("audit log: records reach the disk again"),
+  }).catch((error: unknown) => {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  });
+  closers.push(() => audit.close());
+
+  const database = openControlDatabase(path.join(config.data_folder, "control.sqlite"));
+  closers.push(() => database.close());
+  const store = createContainmentStore(database);
+  const operators = createOperators(database, path.join(config.data_folder, "operator.key"), clock.nowMs());
+  const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
+
+  const ports = await choosePorts(config, threads > 1);
+  const seen = createSeenAgentsTable();
+  const policySwitch = createPolicySwitch(() => pool);
+  const messages = createThreadMessages({ log, audit, containment, seen, clock, policySwitch, stdout: options.stdout });
+  const pool = createThreadPool({
+    threads,
+    epoch,
+    startData: () => ({
+      config,
+      clock: base,
+      proofsFromMs,
+      shared,
+      containment: containment.snapshot(),
+      policy: policySwitch.current,
+      suspensions: watchdog.suspensions,
+      ports,
+      reusePort: threads > 1,
+      version,
+    }),
+    connectAudit: () => audit.connect(),
+    onMessage: messages.onMessage,
+    onEnd: (thread, why) => {
+      messages.onEnd(thread);
+      policySwitch.onEnd(thread);
+      if (why !== "drained") {
+        log.error("a data thread ended and is replaced", { thread: thread.index, why, exchanges: thread.exchanges });
+      }
+    },
+  });
+  const watchdog = startWatchdog({
+    pool,
+    epoch,
+    evaluation,
+    budgetMs: config.policy.evaluation_budget_ms,
+    revisionKey: () => {
+      const revision = policySwitch.current?.revision;
+      return revision === undefined ? "" : `${revision.bundle} ${revision.data}`;
+    },
+    onOverrun: (overrun, suspended) =>
+      log.error("a policy evaluation ran too long; its thread is replaced", {
+        route: config.routes[overrun.route]?.name ?? "",
+        ms: overrun.ms,
+        suspended,
+      }),
+  });
+  closers.push(() => watchdog.close());
+
+  const created = await createPolicyManager({
+    config,
+    activate: (next: LoadedPolicyMessage) => policySwitch.activate(next),
+    onChange: ({ by, info, error }) => {
+      if (error === undefined) log.info("policy in force", { bundle: info?.bundle, data: info?.data, by });
+      else log.error("a policy change was refused; the last good one stays", { by, error });
+      audit.record({
+        type: "policy",
+        at: new Date(clock.nowMs()).toISOString(),
+        by,
+        bundle: info?.bundle ?? "",
+        data: info?.data ?? "",
+        outcome: error === undefined ? "activated" : "refused",
+      });
+    },
+  });
+  if (!created.ok) throw new StartError(created.error);
+  const policy = created.value;
+  closers.push(() => created.value.close());
+
+  const broker = await startIssuer(config, log);
+  if (broker !== undefined) closers.push(() => broker.close());
+
+  await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
+    log.info("waiting, so that no proof from before the restart is accepted again", { ms }),
+  );
+  let stopping = false;
+  closers.push(() => pool.drain(0));
+  await pool.start().catch((error: unknown) => {
+    throw new StartError(portProblem(error, config));
+  });
+
+  const traffic = config.listeners.map(
+    (listener, index) => `${listener.tls === undefined ? "http" : "https"}://${hostOf(listener.address)}:${ports[index]}`,
+  );
+  const control = createControl({
+    config, version, base, clock, pool, epoch, containment, store, policy, seen, audit, messages, shared, traffic,
+    startedAt: new Date(base.wallMs).toISOString(),
+    stopping: () => stopping,
+  });
+  const admin = await createAdminServer({
+    address: config.admin.address,
+    port: config.admin.port,
+    allowedHosts: config.admin.allowed_hosts,
+    control,
+    operators,
+    logChange: (change) => {
+      log.info("operator", { ...change });
+      audit.record({ type: "containment", at: new Date(clock.nowMs()).toISOString(), ...change });
+    },
+    logFailure: (id, error) => log.error("the operators' API failed", { error_id: id, error }),
+    version,
+    nowMs: () => clock.nowMs(),
+  }).catch((error: unknown) => {
+    throw new StartError(portProblem(error, config, config.admin.port));
+  });
+
+  return {
+    traffic,
+    issuer: config.broker === undefined ? undefined : broker?.url,
+    control: admin.url,
+    async close() {
+      stopping = true;
+      watchdog.close();
+      await pool.drain(config.limits.drain_timeout_ms);
+      created.value.close();
+      await broker?.close();
+      await admin.close();
+      await audit.flush().catch((error: unknown) => log.error("audit log: not flushed", { error }));
+      await audit.close();
+      clearInterval(rotation);
+      clearInterval(keepAlive);
+      folder.value.keepAlive(clock.nowMs());
+      database.close();
+      folder.value.close();
+    },
+  };
+}
+
+function createSharedMemory(config: Config, threads: number, nowMs: number): SharedMemory {
+  return {
+    replay: createReplayTable({
+      slots: config.proof.replay_slots,
+      maxAgeMs: config.proof.max_age_s * 1000,
+      maxAheadMs: config.proof.max_ahead_s * 1000,
+      nowMs,
+    }),
+    epoch: createEpochBuffer(threads),
+    evaluation: createEvaluationBuffer(threads),
+    replayKey: randomBytes(32),
+    nonceKey: randomBytes(32),
+  };
+}
+
+/** Where a platform has no `reusePort`, one data thread carries all. */
+function threadCount(config: Config): number {
+  if (process.platform !== "linux" && process.platform !== "freebsd") return 1;
+  return config.threads === "auto" ? Math.max(1, navigator.hardwareConcurrency - 1) : config.threads;
+}
+
+/** Binds each port once without sharing: with `reusePort`, another process on it would not be noticed (H28). */
+async function choosePorts(config: Config, shared: boolean): Promise<number[]> {
+  const ports: number[] = [];
+  for (const listener of config.listeners) {
+    if (listener.port !== 0 && !shared) ports.push(listener.port);
+    else {
+      const probed = await probe(listener.address, listener.port);
+      if (!probed.ok) throw new StartError(portProblem(probed.error, config, listener.port));
+      ports.push(probed.value);
+    }
+  }
+  return ports;
+}
+
+function probe(address: string, port: number): Promise<Result<number, Error>> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error) => resolve(err(error)));
+    server.listen({ host: address, port, exclusive: true }, () => {
+      const bound = server.address();
+      server.close(() => resolve(ok(typeof bound === "object" && bound !== null ? bound.port : port)));
+    });
+  });
+}
+
+async function startIssuer(config: Config, log: ServiceLog): Promise<Broker | undefined> {
+  if (config.broker === undefined) return undefined;
+  return startBroker({
+    broker: config.broker,
+    publicOrigins: config.public_origins,
+    dataFolder: config.data_folder,
+    onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
+    onExit: (error) => log.error("the issuer ended; tokens that were issued stay valid", { error }),
+  }).catch((error: unknown) => {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  });
+}
+
+async function waitUntil(nowMs: () => number, floorMs: number, tell: (ms: number) => void): Promise<void> {
+  // Proofs carry whole seconds: one made now has to lie after the floor.
+  const ms = Math.ceil((Math.floor(floorMs / 1000) + 1) * 1000 - nowMs());
+  if (ms <= 0) return;
+  if (ms > KEEP_ALIVE_MS) tell(ms);
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function hostOf(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
+function portProblem(error: unknown, config: Config, port?: number): string {
+  const text = error instanceof Error ? error.message : String(error);
+  if (!text.includes("EADDRINUSE")) return text;
+  const listener = config.listeners.find((one) => text.includes(String(one.port)));
+  const taken = port ?? listener?.port ?? "?";
+  return `port ${taken} is in use; stop what listens there, or choose another one in the configuration or by CORDON_PORT, CORDON_ISSUER_PORT or CORDON_CONTROL_PORT`;
+}

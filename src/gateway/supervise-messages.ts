@@ -1,0 +1,108 @@
+// In: what the data threads say. Out: log lines, alerts, containment by obligation, the agents seen, the metrics.
+import type { AuditWriter } from "../audit/audit-writer.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { ServiceLog } from "../telemetry/service-log.ts";
+import type { MetricsRegistry } from "../telemetry/metric-snapshot.ts";
+import { createMetricsRegistry } from "../telemetry/metrics-registry.ts";
+import type { ContainmentManager } from "./containment-manager.ts";
+import type { PolicySwitch } from "./policy-switch.ts";
+import type { SeenAgentsTable } from "./seen-agents-table.ts";
+import type { DataThread, ThreadPool } from "./thread-pool.ts";
+import type { FromThread } from "./thread-messages.ts";
+
+export interface ThreadMessages {
+  readonly metrics: MetricsRegistry;
+  onMessage(thread: DataThread, message: FromThread): void;
+  onEnd(thread: DataThread): void;
+  /** Asks every thread for its counts; resolves when all have answered, or after a short while with what came. */
+  collect(pool: ThreadPool): Promise<void>;
+}
+
+/** A thread that is busy for longer is left out of this scrape; its counts come with the next one. */
+const COLLECT_MS_MAX = 500;
+const RANK = { active: 0, draining: 1, quarantined: 2, blocked: 3 } as const;
+
+export function createThreadMessages(options: {
+  readonly log: ServiceLog;
+  readonly audit: AuditWriter;
+  readonly containment: ContainmentManager;
+  readonly seen: SeenAgentsTable;
+  readonly clock: Clock;
+  readonly policySwitch: PolicySwitch;
+  readonly stdout: (lines: string) => void;
+}): ThreadMessages {
+  const { log, audit, containment, seen, clock, policySwitch } = options;
+  const metrics = createMetricsRegistry();
+  let serial = 0;
+  let collecting: { serial: number; missing: Set<number>; done: () => void } | undefined;
+
+  /** An obligation contains, and never loosens what an operator has set. */
+  async function containByPolicy(message: Extract<FromThread, { type: "contain" }>): Promise<void> {
+    const level = "agent";
+    const present = containment.entries().find((entry) => entry.level === level && entry.id === message.agent);
+    if (present !== undefined && RANK[present.mode] >= RANK[message.mode]) return;
+    const reason = message.reason.slice(0, 500);
+    const applied = await containment.contain({ level, id: message.agent, mode: message.mode, reason }, message.by);
+    const fields = { agent: message.agent, mode: message.mode, by: message.by, reason };
+    if (applied.ok) log.warn("an agent was contained by the policy", fields);
+    else log.error("an agent was contained by the policy, but not for good", { ...fields, error: applied.error });
+    audit.record({ type: "containment", at: new Date(clock.nowMs()).toISOString(), ...fields, outcome: applied.ok ? "done" : "failed" });
+  }
+
+  return {
+    metrics,
+    onMessage(thread, message) {
+      switch (message.type) {
+        case "policy":
+          policySwitch.onMessage(thread, message);
+          break;
+        case "contain":
+          void containByPolicy(message);
+          break;
+        case "alert":
+          log.warn("alert", { severity: message.severity, ...message.fields });
+          break;
+        case "agents":
+          seen.add(message.seen);
+          break;
+        case "report":
+          thread.exchanges = message.exchanges;
+          thread.streams = message.streams;
+          metrics.update(thread.serial, message.metrics);
+          if (collecting?.serial === message.serial && collecting.missing.delete(thread.serial)) {
+            if (collecting.missing.size === 0) collecting.done();
+          }
+          break;
+        case "log":
+          options.stdout(message.lines);
+          break;
+        case "service":
+          log[message.level](message.message, message.fields);
+          break;
+        case "listening":
+        case "failed":
+        case "drained":
+          break;
+      }
+    },
+    onEnd(thread) {
+      metrics.threadEnded(thread.serial);
+      if (collecting?.missing.delete(thread.serial) === true && collecting.missing.size === 0) collecting.done();
+    },
+    async collect(pool) {
+      const serving = pool.all.filter((thread) => thread.state === "serving" || thread.state === "draining");
+      if (serving.length === 0) return;
+      serial++;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, COLLECT_MS_MAX);
+        const done = (): void => {
+          clearTimeout(timer);
+          resolve();
+        };
+        // A second scrape at the same time takes over; the first one then ends by its timer at the latest.
+        collecting = { serial, missing: new Set(serving.map((thread) => thread.serial)), done };
+        for (const thread of serving) thread.send({ type: "report", serial });
+      });
+    },
+  };
+}
