@@ -43,7 +43,7 @@ export async function startAuditWriter(options: AuditWriterOptions): Promise<Aud
       }
     });
     worker.on("error", (error) => {
-      reject(error);
+      reject(error instanceof Error ? error : new Error(String(error)));
       if (!closing) fault = { kind: "thread_ended", code: "", message: String(error) };
     });
     worker.on("exit", (code) => {

@@ -7,27 +7,32 @@ import { STEP_BUCKETS_US } from "./thread-metrics.ts";
 
 const US_PER_SECOND = 1_000_000;
 
+const STEP_METRIC = "cordon_step_seconds";
+const STEP_HELP = "Time that each step of an exchange took.";
+
 /** A histogram whose values are counted elsewhere: prom-client can only observe one at a time. */
 class MergedHistogram extends Histogram<"step"> {
   steps: readonly StepSnapshot[] = [];
 
-  override async get() {
-    const shape = await super.get();
-    const values: (typeof shape)["values"] = [];
-    const value = (metricName: string, labels: Record<string, string | number>, count: number) =>
-      values.push({ metricName, labels, value: count } as (typeof values)[number]);
+  /** What the registry of prom-client renders (lib/registry.js, getMetricsAsString). */
+  getForPromString() {
+    const values: { metricName: string; labels: Record<string, string | number>; value: number }[] = [];
     for (const { step, buckets, sumUs } of this.steps) {
       let cumulative = 0;
       for (const [index, bound] of STEP_BUCKETS_US.entries()) {
         cumulative += buckets[index] ?? 0;
-        value(`${shape.name}_bucket`, { le: bound / US_PER_SECOND, step }, cumulative);
+        values.push({
+          metricName: `${STEP_METRIC}_bucket`,
+          labels: { le: bound / US_PER_SECOND, step },
+          value: cumulative,
+        });
       }
       cumulative += buckets[STEP_BUCKETS_US.length] ?? 0;
-      value(`${shape.name}_bucket`, { le: "+Inf", step }, cumulative);
-      value(`${shape.name}_sum`, { step }, sumUs / US_PER_SECOND);
-      value(`${shape.name}_count`, { step }, cumulative);
+      values.push({ metricName: `${STEP_METRIC}_bucket`, labels: { le: "+Inf", step }, value: cumulative });
+      values.push({ metricName: `${STEP_METRIC}_sum`, labels: { step }, value: sumUs / US_PER_SECOND });
+      values.push({ metricName: `${STEP_METRIC}_count`, labels: { step }, value: cumulative });
     }
-    return { ...shape, values };
+    return { name: STEP_METRIC, help: STEP_HELP, type: "histogram", values };
   }
 }
 
@@ -42,8 +47,8 @@ export function createMetricsRegistry(): MetricsRegistry {
     registers,
   });
   const steps = new MergedHistogram({
-    name: "cordon_step_seconds",
-    help: "Time that each step of an exchange took.",
+    name: STEP_METRIC,
+    help: STEP_HELP,
     labelNames: ["step"] as const,
     registers,
   });

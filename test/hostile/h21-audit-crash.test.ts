@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { openAppendLog } from "../../src/audit/append-log.ts";
 import { startAuditWriter } from "../../src/audit/start-audit-writer.ts";
 import { checkAuditText } from "../../src/audit/verify-audit-file.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { safeJsonText } from "../../src/lib/safe-json-text.ts";
 import { accessLine } from "../../src/telemetry/access-line.ts";
 import { decisionLine } from "../../src/telemetry/decision-line.ts";
