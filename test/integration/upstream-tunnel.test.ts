@@ -67,7 +67,7 @@ describe("the WebSocket tunnel", () => {
     let seen: http.IncomingMessage | null = null;
     const tool = await webSocketTool(t, (socket, request) => {
       seen = request;
-      socket.on("message", (data) => socket.send(`echo ${String(data)}`));
+      socket.on("message", (data: Buffer) => socket.send(`echo ${data.toString()}`));
     });
     const upstream = upstreamConfig(`${tool}/base`, {
       strip_prefix: "/live",

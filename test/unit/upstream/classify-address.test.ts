@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BlockList, isIPv4 } from "node:net";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { classifyAddress } from "../../../src/upstream/classify-address.ts";
 
 const octets = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255));

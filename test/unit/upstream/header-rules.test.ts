@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import {
   isStrippedFromRequest,
   requestHeaders,
@@ -26,7 +26,10 @@ const GATEWAY_ONLY = [
 const spelled = fc
   .tuple(fc.constantFrom(...GATEWAY_ONLY), fc.infiniteStream(fc.boolean()), fc.boolean())
   .map(([name, upper, underscore]) => {
-    const cased = [...name].map((c) => (upper.next().value ? c.toUpperCase() : c)).join("");
+    const cased = name
+      .split("")
+      .map((c) => (upper.next().value ? c.toUpperCase() : c))
+      .join("");
     return underscore ? cased.replaceAll("-", "_") : cased;
   });
 const plain = fc.constantFrom("Accept", "content-type", "X-Kept", "Mcp-Session-Id", "traceparent", "range");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parsePointer, redactJson } from "../../../src/upstream/redact-json.ts";
 
 const redact = (text: string, ...pointers: string[]) => redactJson(Buffer.from(text), pointers)?.toString() ?? null;
