@@ -6,8 +6,10 @@ import type { AuditThreadData, EventBatch, FromThread, ToThread } from "./audit-
 import { type CommitLoop, createCommitLoop } from "./commit-loop.ts";
 import { realFileLayer } from "./file-layer.ts";
 
+const supervisor = parentPort;
+
 function tell(message: FromThread): void {
-  parentPort?.postMessage(message);
+  supervisor?.postMessage(message);
 }
 
 async function start(data: AuditThreadData): Promise<CommitLoop> {
@@ -35,7 +37,7 @@ function connect(loop: CommitLoop, port: MessagePort): void {
 
 try {
   const loop = await start(workerData as AuditThreadData);
-  parentPort?.on("message", async (message: ToThread) => {
+  supervisor?.on("message", async (message: ToThread) => {
     if ("connect" in message) {
       connect(loop, message.connect);
       return;

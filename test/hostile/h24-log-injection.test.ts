@@ -9,8 +9,9 @@ import { createInputMask } from "../../src/telemetry/mask-input.ts";
 import { createServiceLog } from "../../src/telemetry/service-log.ts";
 import { access, agentWith, decision } from "../unit/telemetry/entries.ts";
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
-const RAW_CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
+const RAW_CONTROL = new RegExp(
+  String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]`,
+);
 const NASTY = [
   "\r\n",
   "\u001b[2J",
