@@ -9,7 +9,7 @@ import { realFileLayer } from "./file-layer.ts";
 const supervisor = parentPort;
 
 function tell(message: FromThread): void {
-  supervisor?.postMessage(message);
+  supervisor?.postMessage(message, []);
 }
 
 async function start(data: AuditThreadData): Promise<CommitLoop> {
