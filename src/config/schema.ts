@@ -222,6 +222,7 @@ const audit = z.strictObject({
 const admin = z.strictObject({
   address: z.string().default("127.0.0.1"),
   port: port.default(9080),
+  allow_plain_http_beyond_loopback: z.boolean().default(false),
   allowed_hosts: z.array(z.string()).default([]).describe("Further Host values, beside the listener's own."),
 });
 
@@ -251,6 +252,7 @@ const brokerClient = z.strictObject({
 const broker = z.strictObject({
   address: z.string().default("127.0.0.1"),
   port: port.default(8081),
+  allow_plain_http_beyond_loopback: z.boolean().default(false),
   issuer: origin,
   trust_domain: z.string(),
   token_ttl_s: z.int().min(60).max(3600).default(300),

@@ -1,0 +1,191 @@
+// In: a configuration whose parts are well-formed. Out: a problem wherever two parts contradict each other.
+import { parsePathTemplate, templatesClash } from "../action/path-template.ts";
+import type { Report } from "./config-problem.ts";
+import type { ConfigView, ParsedConfig } from "./config-view.ts";
+import { isLoopback } from "./is-loopback.ts";
+
+type Route = ParsedConfig["routes"][number];
+type Upstream = Route["upstream"];
+
+export function checkFields(view: ConfigView, report: Report): void {
+  checkUnique(view, report);
+  checkListeners(view, report);
+  checkRoutes(view, report);
+  if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, report);
+  checkBroker(view, report);
+  if (view.policy?.bundle !== undefined && view.policy.source !== undefined) {
+    report("policy.source", "Both a bundle and a source folder are named.", "Keep one of them.");
+  }
+}
+
+function checkUnique(view: ConfigView, report: Report): void {
+  const lists: [string, string, readonly (string | undefined)[]][] = [
+    ["listeners", ".name", view.listeners.map((listener) => listener?.name)],
+    ["routes", ".name", view.routes.map((route) => route?.name)],
+    ["issuers", ".issuer", view.issuers.map((issuer) => issuer?.issuer)],
+    ["broker.clients", ".client_id", view.broker?.clients.map((client) => client.client_id) ?? []],
+    ["public_origins", "", view.public_origins],
+  ];
+  for (const [list, key, values] of lists) {
+    values.forEach((value, index) => {
+      const first = values.indexOf(value);
+      if (value === undefined || first === index) return;
+      report(
+        `${list}[${index}]${key}`,
+        `This is the same as ${list}[${first}]${key}.`,
+        "Give each one its own, or remove one.",
+      );
+    });
+  }
+}
+
+interface Endpoint {
+  readonly path: string;
+  readonly address: string;
+  readonly port: number;
+  readonly plainBeyondLoopback: boolean;
+}
+
+function checkListeners(view: ConfigView, report: Report): void {
+  const endpoints: Endpoint[] = [];
+  view.listeners.forEach((listener, index) => {
+    if (listener === undefined) return;
+    const path = `listeners[${index}]`;
+    const plain = listener.tls === undefined && !listener.allow_plain_http_beyond_loopback;
+    endpoints.push({ path, address: listener.address, port: listener.port, plainBeyondLoopback: plain });
+    if (
+      listener.tls !== undefined &&
+      listener.tls.client_certificates !== "off" &&
+      listener.tls.client_ca === undefined
+    ) {
+      report(
+        `${path}.tls.client_ca`,
+        "Client certificates are asked for, but no CA is named.",
+        "Name the PEM bundle of their CA.",
+      );
+    }
+  });
+  for (const [path, server] of [
+    ["broker", view.broker],
+    ["admin", view.admin],
+  ] as const) {
+    if (server === undefined) continue;
+    const plain = !server.allow_plain_http_beyond_loopback;
+    endpoints.push({ path, address: server.address, port: server.port, plainBeyondLoopback: plain });
+  }
+  endpoints.forEach((endpoint, index) => {
+    if (endpoint.plainBeyondLoopback && !isLoopback(endpoint.address)) {
+      const mend = "Use 127.0.0.1, add `tls` to a listener, or set `allow_plain_http_beyond_loopback: true`.";
+      report(`${endpoint.path}.address`, "Plain HTTP would be reachable from other machines.", mend);
+    }
+    const other = endpoints.slice(0, index).find((earlier) => isSameSocket(earlier, endpoint));
+    if (other !== undefined)
+      report(`${endpoint.path}.port`, `${other.path} uses this port too.`, "Choose another port.");
+  });
+}
+
+/** Port 0 is a different free port each time. */
+function isSameSocket(a: Endpoint, b: Endpoint): boolean {
+  const isAny = (address: string) => address === "0.0.0.0" || address === "::";
+  return a.port !== 0 && a.port === b.port && (a.address === b.address || isAny(a.address) || isAny(b.address));
+}
+
+function checkRoutes(view: ConfigView, report: Report): void {
+  const parsed = view.routes.map((route, index) => {
+    if (route === undefined) return undefined;
+    const path = `routes[${index}]`;
+    checkRoute(path, route, view, report);
+    const template = parsePathTemplate(route.path);
+    if (template.ok) return { route, template: template.value };
+    report(
+      `${path}.path`,
+      `This is not a path template: ${template.error}.`,
+      "Write such as `/jobs/{job_id}/candidates/**`.",
+    );
+    return undefined;
+  });
+  parsed.forEach((entry, index) => {
+    if (entry === undefined) return;
+    const clash = parsed.slice(0, index).findIndex((other) => {
+      if (other === undefined || !templatesClash(entry.template, other.template)) return false;
+      const { route } = other;
+      const sameHost = route.host === undefined || entry.route.host === undefined || route.host === entry.route.host;
+      return sameHost && route.methods.some((method) => entry.route.methods.includes(method));
+    });
+    if (clash === -1) return;
+    const problem = `routes[${clash}] (${view.routes[clash]?.name}) matches the same requests with equal right.`;
+    report(`routes[${index}].path`, problem, "Give them different paths, hosts or methods, or merge them.");
+  });
+}
+
+function checkRoute(path: string, route: Route, view: ConfigView, report: Report): void {
+  if (route.host !== undefined && !view.public_origins.includes(route.host)) {
+    report(`${path}.host`, "This origin is not one of `public_origins`.", "Add it there, or name one that is.");
+  }
+  if (route.upgrade.length > 0 && !route.methods.includes("GET")) {
+    report(`${path}.upgrade`, "An upgrade is a GET request, and this route has no GET.", "Add GET to `methods`.");
+  }
+  const prefix = route.upstream.strip_prefix;
+  if (prefix !== undefined && route.path !== prefix && !route.path.startsWith(`${prefix}/`)) {
+    report(`${path}.upstream.strip_prefix`, "The route's path does not start with this.", "Write the start of `path`.");
+  }
+  const inputMax = view.policy?.input_bytes_max;
+  if (route.body === "json" && inputMax !== undefined && route.limits.body_bytes_max > inputMax) {
+    const mend = "Lower it, or raise `policy.input_bytes_max` above it.";
+    report(`${path}.limits.body_bytes_max`, "Policy could not take a body of this size.", mend);
+  }
+  checkUpstream(`${path}.upstream`, route.upstream, report);
+}
+
+function checkUpstream(path: string, upstream: Upstream, report: Report): void {
+  const url = new URL(upstream.url);
+  if (url.username !== "" || url.password !== "") {
+    report(`${path}.url`, "The URL carries a user name or password.", "Use `credential` with a file or a variable.");
+  }
+  if (url.search !== "" || url.hash !== "") {
+    report(`${path}.url`, "The URL carries a query or a fragment.", "Write only origin and base path.");
+  }
+  if ((upstream.client_certificate === undefined) !== (upstream.client_key === undefined)) {
+    const missing = upstream.client_key === undefined ? "client_key" : "client_certificate";
+    report(
+      `${path}.${missing}`,
+      "A client certificate needs its key, and the key its certificate.",
+      "Name both files.",
+    );
+  }
+  if (url.protocol === "https:") return;
+  for (const key of ["server_name", "spiffe_id", "ca", "client_certificate"] as const) {
+    if (upstream[key] === undefined) continue;
+    report(`${path}.${key}`, "This has no effect: the URL is plain HTTP.", "Use an `https://` URL, or remove it.");
+  }
+}
+
+function checkBroker(view: ConfigView, report: Report): void {
+  const broker = view.broker;
+  if (broker === undefined) return;
+  const entry = view.issuers.find((issuer) => issuer?.issuer === broker.issuer);
+  if (entry === undefined) {
+    // An entry that could not be read may be the one; its own problem is told already.
+    if (view.issuers.includes(undefined)) return;
+    return report(
+      "broker.issuer",
+      "No entry of `issuers` accepts this issuer's tokens.",
+      "Add one with the same `issuer`.",
+    );
+  }
+  if (entry.trust_domain !== broker.trust_domain) {
+    report("broker.trust_domain", "The entry in `issuers` names another trust domain.", "Write the same one in both.");
+  }
+  if (broker.token_ttl_s > entry.max_lifetime_s) {
+    const mend = "Lower it, or raise `max_lifetime_s` of the entry in `issuers`.";
+    report("broker.token_ttl_s", "Its tokens would live longer than the gateway accepts.", mend);
+  }
+  broker.clients.forEach((client, index) => {
+    client.scope.forEach((scope, place) => {
+      const parts = scope.split(":");
+      if (parts.length === 3 && !parts.includes("") && parts[0] !== "*" && parts[1] !== "*") return;
+      const mend = "Write `action:resource:identifier`; only the identifier may be `*`.";
+      report(`broker.clients[${index}].scope[${place}]`, "This is not a scope.", mend);
+    });
+  });
+}
