@@ -72,7 +72,7 @@ export function validateChange(change: {
   if (mode === undefined) problems.push(`mode: use one of ${MODES.join(", ")}`);
   const reason = checkReason(change.reason);
   if (!reason.ok) problems.push(reason.error);
-  const drainS = mode === "draining" ? (change.drainS ?? DRAIN_S_DEFAULT) : change.drainS;
+  const drainS = mode === "draining" && change.drainS === undefined ? DRAIN_S_DEFAULT : change.drainS;
   if (drainS !== undefined && mode !== undefined && mode !== "draining") {
     problems.push("drain_s: it goes with the mode draining only");
   } else if (drainS !== undefined && !isDrainTime(drainS)) {

@@ -31,7 +31,7 @@ function sendRaw(url: string, bytes: string): Promise<string> {
     let answer = "";
     const socket = connect(Number(port), hostname, () => socket.write(bytes));
     socket.setEncoding("utf8");
-    socket.on("data", (part) => {
+    socket.on("data", (part: string) => {
       answer += part;
     });
     socket.on("error", reject);

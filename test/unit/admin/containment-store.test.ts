@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { createContainmentStore } from "../../../src/admin/containment-store.ts";
+import { openControlDatabase } from "../../../src/admin/control-database.ts";
+import type { ContainmentEntry } from "../../../src/containment/state.ts";
+import { temporaryFolder } from "./start-admin.ts";
+
+const blocked: ContainmentEntry = { level: "agent", id: "a", mode: "blocked", reason: "why", by: "admin", atMs: 5 };
+const draining: ContainmentEntry = { ...blocked, level: "task", id: "t", mode: "draining", drainUntilMs: 99 };
+const note = { reason: "done", by: "soc", atMs: 9 };
+
+suite("the containment store", () => {
+  test("a restart keeps the modes and the epoch, and the history says who, why and when", (t) => {
+    const file = join(temporaryFolder(t), "control.sqlite");
+    const before = openControlDatabase(file);
+    const store = createContainmentStore(before);
+    assert.deepEqual(store.load(), { epoch: 0, entries: [] });
+    store.save({ epoch: 1, set: blocked });
+    store.save({ epoch: 2, set: draining });
+    store.save({ epoch: 3, release: { level: "agent", id: "a" } }, note);
+    before.close();
+    const after = openControlDatabase(file);
+    t.after(() => after.close());
+    const again = createContainmentStore(after);
+    assert.deepEqual(again.load(), { epoch: 3, entries: [draining] });
+    assert.deepEqual(again.history(10), [
+      { epoch: 3, level: "agent", id: "a", mode: "active", ...note },
+      { epoch: 2, ...draining },
+      { epoch: 1, ...blocked },
+    ]);
+    assert.deepEqual(again.history(1, 3), [{ epoch: 2, ...draining }]);
+  });
+
+  test("an epoch that is not the next one is refused, and nothing changes", (t) => {
+    const db = openControlDatabase(join(temporaryFolder(t), "control.sqlite"));
+    t.after(() => db.close());
+    const store = createContainmentStore(db);
+    store.save({ epoch: 1, set: blocked });
+    for (const epoch of [0, 1, 3]) assert.throws(() => store.save({ epoch, set: draining }), RangeError);
+    assert.throws(() => store.save({ epoch: 2, release: { level: "agent", id: "a" } }), TypeError);
+    assert.throws(() => store.save({ epoch: 2, set: draining, release: { level: "agent", id: "a" } }, note), TypeError);
+    assert.throws(() => db.exec("UPDATE containment_epoch SET epoch = 0"), /never goes back/);
+    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked] });
+    assert.equal(store.history(10).length, 1);
+  });
+
+  test("what was saved when the process was killed is there at the next start", async (t) => {
+    const file = join(temporaryFolder(t), "control.sqlite");
+    const admin = new URL("../../../src/admin/", import.meta.url).href;
+    const code = `
+      import { openControlDatabase } from "${admin}control-database.ts";
+      import { createContainmentStore } from "${admin}containment-store.ts";
+      createContainmentStore(openControlDatabase(${JSON.stringify(file)})).save({ epoch: 1, set: ${JSON.stringify(blocked)} });
+      process.stdout.write("saved");
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", code], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    await once(child, "close");
+    const db = openControlDatabase(file);
+    t.after(() => db.close());
+    assert.deepEqual(createContainmentStore(db).load(), { epoch: 1, entries: [blocked] });
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+  test("a file of a newer version is refused in one clear line", (t) => {
+    const file = join(temporaryFolder(t), "control.sqlite");
+    const db = openControlDatabase(file);
+    assert.equal(db.prepare("PRAGMA synchronous").get()?.["synchronous"], 2);
+    assert.equal(db.prepare("PRAGMA journal_mode").get()?.["journal_mode"], "wal");
+    db.exec("PRAGMA user_version = 99");
+    db.close();
+    assert.throws(() => openControlDatabase(file), /written by a newer version of Cordon/);
+  });
+});
