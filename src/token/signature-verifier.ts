@@ -42,6 +42,7 @@ export function createSignatureVerifier(key: PublicKey, alg: string): SignatureV
   const { hash } = algorithm;
   const signatureBytes = algorithm.signatureBytes ?? modulusBytes(key);
   const verifyKey = verifyKeyOf(key, algorithm);
+  // RFC 7518 section 3.4 fixes the length; node:crypto refuses others too, and is not relied on for it.
   return (data, signature) => signature.length === signatureBytes && verify(hash, data, verifyKey, signature);
 }
 

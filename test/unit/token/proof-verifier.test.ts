@@ -51,6 +51,14 @@ test("a valid proof of each key type is accepted", () => {
   }
 });
 
+test("an algorithm that is not configured is refused, though its signature is right", () => {
+  for (const alg of ["ES384", "EdDSA", "RS256"] as const) {
+    const key = makeKey(alg);
+    const verifier = verifierWith({ algorithms: ["ES256"] });
+    assert.equal(outcome(makeProof({}, {}, key), { jkt: key.thumbprint }, verifier), "proof.algorithm", alg);
+  }
+});
+
 test("H07: each failed check has its own reason", () => {
   const other = makeKey("ES256");
   const rsa = makeKey("RS256");

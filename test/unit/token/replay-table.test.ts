@@ -138,3 +138,41 @@ test("a generation that is seven eighths full denies and forgets nothing", () =>
   assert.notEqual(table.claim(proofOf("0", "key-0"), NOW_MS), "claimed");
   assert.equal(table.claim(proofOf("new", "new key"), NOW_MS - GENERATION_MS), "claimed");
 });
+
+test("a generation is empty again when its place in the ring is used anew", () => {
+  const shared = make(8192);
+  const table = attachReplayTable(shared, HASH_KEY);
+  for (let index = 0; index < 16; index++) assert.equal(table.claim(proofOf(String(index)), NOW_MS), "claimed");
+  assert.equal(table.claim(proofOf("x"), NOW_MS), "key_quota");
+  const laterMs = NOW_MS + 8 * GENERATION_MS;
+  rotateReplayTable(shared, laterMs);
+  assert.equal(table.fill(), 0);
+  assert.equal(table.claim(proofOf("1"), laterMs), "claimed");
+  assert.equal(table.claim(proofOf("1"), laterMs), "replayed");
+});
+
+test("a thread that slept through the window of its proof does not get it accepted", (t) => {
+  const shared = make();
+  const table = attachReplayTable(shared, HASH_KEY);
+  const compareExchange = Atomics.compareExchange.bind(Atomics) as (...args: unknown[]) => unknown;
+  t.mock.method(Atomics, "compareExchange", (...args: unknown[]) => {
+    // The generation is closed, cleared and used anew just before the write.
+    rotateReplayTable(shared, NOW_MS + 8 * GENERATION_MS);
+    return compareExchange(...args);
+  });
+  assert.equal(table.claim(proofOf("1"), NOW_MS), "stale");
+});
+
+test("a generation that is being cleared is closed", (t) => {
+  const shared = make();
+  const table = attachReplayTable(shared, HASH_KEY);
+  const firstSlot = (Math.floor(NOW_MS / GENERATION_MS) % 8) * 8192;
+  const seen: string[] = [];
+  t.mock.method(BigInt64Array.prototype, "fill", function (this: BigInt64Array, _value: bigint, start: number) {
+    if (start === firstSlot) seen.push(table.claim(proofOf("1"), NOW_MS));
+    return this;
+  });
+  assert.equal(table.claim(proofOf("0"), NOW_MS), "claimed");
+  rotateReplayTable(shared, NOW_MS + 8 * GENERATION_MS);
+  assert.deepEqual(seen, ["stale"]);
+});
