@@ -35,7 +35,7 @@ denials contains reason if {
 
 reasons := [{"code": "policy.agent_is_unknown"}] if not known_agent
 
-else := [reason | some reason in denials] if count(denials) > 0
+else := sort(denials) if count(denials) > 0
 
 else := [] if allowed
 
@@ -48,7 +48,7 @@ default redact := {}
 
 redact := {"redact": pointers} if {
 	allowed
-	pointers := [pointer | some pointer in redactions]
+	pointers := sort(redactions)
 	count(pointers) > 0
 }
 

@@ -14,7 +14,10 @@ export function startBundleCheck(
   const { input_bytes_max, memory_pages_max, evaluation_budget_ms } = limits;
   const picked: BundleLimits = { input_bytes_max, memory_pages_max, evaluation_budget_ms };
   return new Promise((resolve) => {
-    const worker = new Worker(workerUrl(import.meta.url, "./check-worker"), { workerData: { bytes, limits: picked } });
+    const worker = new Worker(workerUrl(import.meta.url, "./check-worker"), {
+      workerData: { bytes, limits: picked },
+      execArgv: [],
+    });
     const finish = (problems: readonly string[]): void => {
       clearTimeout(timer);
       resolve(problems.length === 0 ? ok(undefined) : err([...problems]));

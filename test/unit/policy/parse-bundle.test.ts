@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parseBundle } from "../../../src/policy/parse-bundle.ts";
 import { packBundle, type TarEntry, writeTar } from "./tar-writer.ts";
 
