@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { validateChange } from "../../../src/containment/validate-change.ts";
 
 const AGENT = "spiffe://acme.example/agent/o1/t1/i1";
