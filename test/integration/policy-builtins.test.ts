@@ -176,7 +176,7 @@ test("every host built-in answers as OPA's own does, also where it has no answer
     memoryPagesMax: 1024,
   });
   const result = evaluator.evaluateEntry("cordon/text", "{}", 0);
-  assert.ok(result.ok, result.ok ? "" : result.error.detail);
+  assert.ok(result.ok, result.ok ? "" : (result.error.detail ?? ""));
   const wasm = exactly(result.value as string) as Record<string, unknown>;
   const differing = calls
     .map((call, index) => ({ call, opa: native[String(index)], cordon: wasm[String(index)] }))
