@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { buildFromSource } from "../../src/admin/policy-source.ts";
 import { createEvaluator } from "../../src/policy/evaluator.ts";
 import { parseBundle } from "../../src/policy/parse-bundle.ts";
-import { skipWithoutOpa } from "./opa-for-tests.ts";
+import { opaPath, skipWithoutOpa } from "./opa-for-tests.ts";
 
 const committed = parseBundle(readFileSync(new URL("../../policies/bundle.tar.gz", import.meta.url)));
 assert.ok(committed.ok);
@@ -268,7 +270,7 @@ test("a job that closes by data update takes its permissions with it at once", (
 });
 
 test("the committed bundle is what the Rego beside it compiles to", { skip: skipWithoutOpa }, async () => {
-  const built = await buildFromSource(new URL("../../policies", import.meta.url).pathname);
+  const built = await buildFromSource(fileURLToPath(new URL("../../policies", import.meta.url)));
   assert.ok(built.ok, built.ok ? "" : built.error);
   const fresh = parseBundle(built.value);
   assert.ok(fresh.ok);
@@ -276,4 +278,20 @@ test("the committed bundle is what the Rego beside it compiles to", { skip: skip
   assert.equal(fresh.value.dataJson, bundle.dataJson);
   assert.deepEqual(fresh.value.manifest, bundle.manifest);
   assert.ok(Buffer.from(fresh.value.wasm).equals(Buffer.from(bundle.wasm)));
+});
+
+test("the evaluator and OPA itself give the same decisions", { skip: skipWithoutOpa }, () => {
+  const inputs = cases.map((c) => JSON.parse(inputOf(c)) as unknown);
+  const query = "[d | some i in input.cases; d := data.cordon.decision with input as i]";
+  const policies = fileURLToPath(new URL("../../policies", import.meta.url));
+  const sources = ["cordon", "examples", "data.json"].flatMap((part) => ["-d", `${policies}/${part}`]);
+  const native = execFileSync(opaPath, ["eval", "-f", "raw", ...sources, "--stdin-input", query], {
+    input: JSON.stringify({ cases: inputs }),
+    encoding: "utf8",
+  });
+  const own = inputs.map((input) => {
+    const decision = evaluator.decide(JSON.stringify(input), 0);
+    return decision.ok ? decision.value : decision.error;
+  });
+  assert.deepEqual(own, JSON.parse(native));
 });
