@@ -92,7 +92,9 @@ function checkKeySet(path: string, file: string, report: Report): void {
       "Keep only the public members, and replace that key.",
     );
   }
-  const usable = list.some((key) => attempt(() => createPublicKey({ key: key as JsonWebKeyInput["key"], format: "jwk" })));
+  const usable = list.some((key) =>
+    attempt(() => createPublicKey({ key: key as JsonWebKeyInput["key"], format: "jwk" })),
+  );
   if (!usable) report(path, `${file} has no key that can be used.`, "Write at least one EC, OKP or RSA public key.");
 }
 

@@ -14,6 +14,7 @@ export type Report = (path: string, problem: string, mend: string) => void;
 export function formatPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
-    return text === "" ? String(part) : `${text}.${String(part)}`;
+    const key = /^[\w-]+$/.test(String(part)) ? String(part) : JSON.stringify(String(part));
+    return text === "" ? key : `${text}.${key}`;
   }, "");
 }
