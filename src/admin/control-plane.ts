@@ -108,7 +108,7 @@ export interface ControlPlane {
   containments(): readonly ContainmentEntry[];
   /** Newest first, at most `limit` lines, only epochs below `beforeEpoch` where given. */
   containmentHistory(limit: number, beforeEpoch?: number): readonly ContainmentHistoryLine[];
-  agents(): readonly SeenAgent[];
+  agents(): readonly SeenAgent[] | Promise<readonly SeenAgent[]>;
   /** Prometheus text format. */
   metrics(): Promise<string>;
   ready(): { readonly ready: boolean; readonly reasons: readonly string[] };

@@ -28,7 +28,7 @@ export function addReadRoutes(server: FastifyInstance, { control }: AdminContext
   );
 
   server.get("/agents", { config, schema: read("Agents seen since the start", schemas.AGENTS) }, async () => ({
-    agents: control.agents(),
+    agents: await control.agents(),
   }));
 
   server.get("/containment", { config, schema: read("What is contained", schemas.CONTAINMENTS) }, async () => ({

@@ -94,7 +94,10 @@ export function createControl(options: ControlOptions): ControlPlane {
     release: (level, id, reason, by) => containment.release(level, id, reason, by),
     containments: () => containment.entries(),
     containmentHistory: (limit, beforeEpoch) => options.store.history(limit, beforeEpoch),
-    agents: () => options.seen.list((refs) => containment.modeFor(refs)),
+    async agents() {
+      await messages.collect(pool);
+      return options.seen.list((refs) => containment.modeFor(refs));
+    },
     async metrics() {
       await messages.collect(pool);
       const health = audit.health();

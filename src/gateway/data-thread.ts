@@ -79,6 +79,7 @@ function onControl(message: ToThread): void {
       services.policy.suspend(message.suspension);
       break;
     case "report":
+      reportSeen();
       notify({
         type: "report",
         serial: message.serial,
@@ -105,6 +106,10 @@ function sweep(s: Services): void {
 
 function housekeeping(): void {
   sweep(services);
+  reportSeen();
+}
+
+function reportSeen(): void {
   const seen = services.seen.take();
   if (seen.length > 0) notify({ type: "agents", seen });
 }

@@ -47,7 +47,7 @@ export async function tunnelExchange(
   s.metrics.openStreams(1);
   try {
     const result = await handle.closed;
-    const opened = result.status === 101;
+    const { opened } = result;
     x.bytesIn = result.bytesIn;
     x.bytesOut = result.bytesOut;
     x.status = result.status ?? 0;
@@ -64,7 +64,7 @@ export async function tunnelExchange(
       requestSha256: null,
       responseSha256: null,
     });
-    return opened || result.failure === null ? null : { denial: result.failure };
+    return opened ? null : { denial: result.failure ?? deny("upstream.protocol", "no 101") };
   } finally {
     s.open.remove(open);
     s.metrics.openStreams(-1);

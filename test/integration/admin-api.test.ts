@@ -33,7 +33,7 @@ suite("the operators' API", () => {
       JSON.parse(JSON.stringify(await admin.control.status())),
     );
     assert.deepEqual((await admin.call("GET", "/v1/config")).body, admin.control.config());
-    assert.deepEqual((await admin.call("GET", "/v1/agents")).body, { agents: admin.control.agents() });
+    assert.deepEqual((await admin.call("GET", "/v1/agents")).body, { agents: await admin.control.agents() });
     assert.equal((await admin.call("GET", "/v1/policy")).body["bundle"], "r1");
     const entry = {
       level: "agent",
