@@ -150,7 +150,6 @@ export const REASONS = {
   "upstream.closed": badGateway("The tool closed the connection before its response was complete."),
   "upstream.response_too_large": badGateway("The tool's response is larger than allowed."),
   "upstream.cannot_redact": badGateway("The tool's response cannot be redacted as policy asks."),
-  "upstream.credential": badGateway("The credential for the tool is not available."),
   "upstream.timeout": { status: 504, code: "gateway_timeout", title: "The tool did not answer in time." },
 
   // stream: an open response or tunnel that was cut

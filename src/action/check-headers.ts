@@ -21,17 +21,39 @@ export interface HeaderFacts {
 }
 
 /** May occur once; parsers disagree on which of two counts. */
-const SINGLE = new Set(["host", "content-type", "content-length", "content-encoding", "upgrade", "expect", "transfer-encoding"]);
+const SINGLE = new Set([
+  "host",
+  "content-type",
+  "content-length",
+  "content-encoding",
+  "upgrade",
+  "expect",
+  "transfer-encoding",
+]);
 
 /** Let a client speak for another method or path than the one that policy judged. */
 const REWRITING = new Set([
-  "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-original-uri",
+  "x-http-method-override",
+  "x-http-method",
+  "x-method-override",
+  "x-original-url",
+  "x-rewrite-url",
+  "x-original-uri",
 ]);
 
 /** End-to-end headers that `Connection` must not name: a proxy behind would drop them after they were judged. */
 const NOT_HOP_BY_HOP = new Set([
-  "host", "authorization", "dpop", "content-length", "content-type", "content-encoding", "traceparent", "tracestate",
-  "cookie", "forwarded", "client-cert",
+  "host",
+  "authorization",
+  "dpop",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "traceparent",
+  "tracestate",
+  "cookie",
+  "forwarded",
+  "client-cert",
 ]);
 
 /** The gateway's own header names start with this; a client's are stripped, and `Connection` may not name them. */

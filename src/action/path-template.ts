@@ -49,9 +49,13 @@ export function parsePathTemplate(text: string): Result<PathTemplate, string> {
  * A literal is more specific than a parameter, a parameter than `**`; the first difference decides.
  */
 export function templatesClash(a: PathTemplate, b: PathTemplate): boolean {
-  return a.rest === b.rest && a.segments.length === b.segments.length && a.segments.every((segment, index) => {
-    const other = b.segments[index];
-    if (other === undefined || segment.kind !== other.kind) return false;
-    return segment.kind === "param" || (other.kind === "literal" && segment.text === other.text);
-  });
+  return (
+    a.rest === b.rest &&
+    a.segments.length === b.segments.length &&
+    a.segments.every((segment, index) => {
+      const other = b.segments[index];
+      if (other === undefined || segment.kind !== other.kind) return false;
+      return segment.kind === "param" || (other.kind === "literal" && segment.text === other.text);
+    })
+  );
 }

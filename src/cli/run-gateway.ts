@@ -1,11 +1,11 @@
 // In: a configuration file. Out: a gateway that runs until a signal, and the exit code of the process.
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { ConfigProblem } from "../config/config-problem.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { Config } from "../config/schema.ts";
 import { type Gateway, StartError, startGateway } from "../gateway/start-gateway.ts";
 import { packageRoot } from "../lib/package-root.ts";
+import { formatProblems } from "./config-commands.ts";
 import { createServiceLog, type ServiceLog } from "../telemetry/service-log.ts";
 
 /** 0 after a drain, 2 for what the operator has to mend first. */
@@ -20,14 +20,8 @@ export function packageVersion(): string {
 export function loadOrExplain(file: string): Config | null {
   const loaded = loadConfig(file, process.env);
   if (loaded.ok) return loaded.value.config;
-  process.stderr.write(problemText(file, loaded.error));
+  process.stderr.write(formatProblems(file, loaded.error));
   return null;
-}
-
-export function problemText(file: string, problems: readonly ConfigProblem[]): string {
-  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const lines = problems.map((one) => `  ${one.path || "(file)"}\n    problem: ${one.problem}\n    mend:    ${one.mend}\n`);
-  return `${file}: ${count}\n${lines.join("")}`;
 }
 
 export function createProcessLog(config: Config, text: boolean): ServiceLog {

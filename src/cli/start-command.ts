@@ -18,7 +18,7 @@ export function register(program: Command): void {
         process.exitCode = EXIT_CONFIG;
         return;
       }
-      const log = createProcessLog(config, process.stderr.isTTY === true);
+      const log = createProcessLog(config, process.stderr.isTTY);
       process.exitCode = await runGateway({
         config,
         log,

@@ -16,6 +16,7 @@ import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
+import { attachPendingAnswers } from "./pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
 import { createSeenAgents } from "./seen-agents.ts";
 import type { PublicOrigin, Route, Services } from "./services.ts";
@@ -39,9 +40,7 @@ export function createServices(given: {
     thread,
     config,
     clock,
-    routes: createRouteTable(
-      config.routes.map((route, index) => createRoute(forwarder, route, index)),
-    ),
+    routes: createRouteTable(config.routes.map((route, index) => createRoute(forwarder, route, index))),
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
@@ -67,6 +66,7 @@ export function createServices(given: {
     forwarder,
     monitor: config.quarantine === undefined ? undefined : prepare(forwarder, config.quarantine.monitor),
     open: createOpenExchanges(),
+    pending: attachPendingAnswers(start.shared.pending, thread),
     denials: createDenialCounter(clock.nowMs()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),

@@ -23,7 +23,9 @@ export function openDataFolder(folder: string): Result<DataFolder, string> {
     chmodSync(file, 0o600);
     // Exclusive locking mode keeps the lock between transactions, for as long as the connection lives.
     database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;");
-    database.exec("CREATE TABLE IF NOT EXISTS alive (id INTEGER PRIMARY KEY CHECK (id = 1), at_ms INTEGER NOT NULL) STRICT");
+    database.exec(
+      "CREATE TABLE IF NOT EXISTS alive (id INTEGER PRIMARY KEY CHECK (id = 1), at_ms INTEGER NOT NULL) STRICT",
+    );
     database.exec("BEGIN EXCLUSIVE; COMMIT;");
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -34,7 +36,9 @@ export function openDataFolder(folder: string): Result<DataFolder, string> {
     );
   }
   const row = database.prepare("SELECT at_ms FROM alive WHERE id = 1").get();
-  const write = database.prepare("INSERT INTO alive (id, at_ms) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms");
+  const write = database.prepare(
+    "INSERT INTO alive (id, at_ms) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms",
+  );
   return ok({
     lastAliveMs: typeof row?.at_ms === "number" ? row.at_ms : 0,
     keepAlive: (nowMs) => void write.run(Math.floor(nowMs)),

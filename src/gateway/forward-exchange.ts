@@ -64,7 +64,9 @@ async function sendOnce(
     if (contained !== null) return contained;
     if (verdict.mode === "quarantined" && !toMonitor) {
       rerouted = true;
-      return s.monitor === undefined ? deny("containment.no_monitor") : deny("containment.stale", "quarantined at send");
+      return s.monitor === undefined
+        ? deny("containment.no_monitor")
+        : deny("containment.stale", "quarantined at send");
     }
     return null;
   };
@@ -83,6 +85,9 @@ async function sendOnce(
     responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
     responseHeaders: [["x-cordon-request-id", x.requestId]],
     onResponseStart: (_status, streaming) => {
+      // From here on an answer of the supervisor would fall into the middle of this one.
+      s.pending.settled(x.pendingSlot);
+      x.pendingSlot = -1;
       if (streaming) {
         open.streaming = true;
         s.metrics.openStreams(1);

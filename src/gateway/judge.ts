@@ -38,7 +38,11 @@ export type JudgeResult = Result<Judged, Refusal>;
 
 /** What `observe` lets pass: the policy's verdict, and nothing else. */
 const RELAXED_BY_OBSERVE: ReadonlySet<Reason> = new Set<Reason>([
-  "policy.denied", "policy.undefined", "policy.malformed_decision", "policy.error", "policy.unknown_obligation",
+  "policy.denied",
+  "policy.undefined",
+  "policy.malformed_decision",
+  "policy.error",
+  "policy.unknown_obligation",
 ]);
 
 const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
@@ -137,7 +141,9 @@ export async function judge(
     quarantined,
     judgeAgain: () => {
       const denial = settle(decideAt(s.clock.nowMs()).result).denial;
-      return denial !== null && route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason) ? null : denial;
+      return denial !== null && route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason)
+        ? null
+        : denial;
     },
   });
 }

@@ -40,16 +40,16 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
     noDelay: true,
   };
   const server =
-    config.tls === undefined
-      ? createHttpServer(options)
-      : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
+    config.tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
   // Node drops header lines beyond its own count in silence (H01); ours is checked, and answered, by the pipeline.
   server.maxHeadersCount = 0;
   server.maxConnections = limits.connections_max;
   server.on("request", (request, response) => handlers.request(facts, request, response, false));
   server.on("checkContinue", (request, response) => handlers.request(facts, request, response, true));
   // An expectation that we do not know must not be forwarded, nor ignored (RFC 9110 section 10.1.1).
-  server.on("checkExpectation", (request: IncomingMessage) => refuse(request.socket, deny("exchange.forbidden_header", "Expect")));
+  server.on("checkExpectation", (request: IncomingMessage) =>
+    refuse(request.socket, deny("exchange.forbidden_header", "Expect")),
+  );
   server.on("connect", (request) => refuse(request.socket, deny("exchange.connect_refused")));
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());

@@ -35,17 +35,23 @@ export async function runExchange(
   expectsContinue: boolean,
 ): Promise<void> {
   const x = openFacts(s, listener, request);
-  await guarded(s, x, async () => {
-    const allowed = await admit(s, x, request, false, () => {
-      if (expectsContinue) response.writeContinue();
-    });
-    const refusal =
-      "refusal" in allowed
-        ? allowed.refusal
-        : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
-    if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
-    else x.status = response.statusCode;
-  }, (refusal) => answer(x, refusal, request, response, expectsContinue));
+  x.pendingSlot = s.pending.owed(request.socket);
+  await guarded(
+    s,
+    x,
+    async () => {
+      const allowed = await admit(s, x, request, false, () => {
+        if (expectsContinue) response.writeContinue();
+      });
+      const refusal =
+        "refusal" in allowed
+          ? allowed.refusal
+          : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
+      if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
+      else x.status = response.statusCode;
+    },
+    (refusal) => answer(x, refusal, request, response, expectsContinue),
+  );
 }
 
 export async function runUpgrade(
@@ -60,12 +66,17 @@ export async function runUpgrade(
     note(x, refusal);
     answerOnSocket(socket, { ...refusal, requestId: x.requestId });
   };
-  await guarded(s, x, async () => {
-    const allowed = await admit(s, x, request, true, () => undefined);
-    const refusal =
-      "refusal" in allowed ? allowed.refusal : await tunnelExchange(s, x, allowed.judged, request, socket, head);
-    if (refusal !== null) reply(refusal);
-  }, reply);
+  await guarded(
+    s,
+    x,
+    async () => {
+      const allowed = await admit(s, x, request, true, () => undefined);
+      const refusal =
+        "refusal" in allowed ? allowed.refusal : await tunnelExchange(s, x, allowed.judged, request, socket, head);
+      if (refusal !== null) reply(refusal);
+    },
+    reply,
+  );
 }
 
 /** Steps 1 to 6. */
@@ -113,6 +124,7 @@ async function guarded(
     reply({ denial: deny("gateway.internal_error", x.errorId) });
   } finally {
     s.metrics.exchangesInFlight(-1);
+    s.pending.settled(x.pendingSlot);
     finishExchange(s, x);
     s.ended();
   }

@@ -16,6 +16,7 @@ import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
+import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
@@ -59,6 +60,7 @@ export interface Services {
   readonly forwarder: Forwarder;
   readonly monitor: UpstreamTarget | undefined;
   readonly open: OpenExchanges;
+  readonly pending: PendingAnswers;
   readonly denials: DenialCounter;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
@@ -98,4 +100,6 @@ export interface ExchangeFacts {
   bytesOut: number;
   upstreamUs: number;
   errorId: string;
+  /** Slot of `Services.pending` while an answer is owed, else -1. */
+  pendingSlot: number;
 }

@@ -34,5 +34,6 @@ export function openSocketFacts(
     bytesOut: 0,
     upstreamUs: 0,
     errorId: "",
+    pendingSlot: -1,
   };
 }

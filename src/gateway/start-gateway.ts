@@ -20,6 +20,7 @@ import { createContainmentManager } from "./containment-manager.ts";
 import { createControl } from "./control.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { attachEvaluationWatch, createEvaluationBuffer } from "./evaluation-watch.ts";
+import { createPendingBuffer } from "./pending-answers.ts";
 import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
@@ -136,6 +137,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     pool,
     epoch,
     evaluation,
+    pending: shared.pending,
     budgetMs: config.policy.evaluation_budget_ms,
     revisionKey: () => {
       const revision = policySwitch.current?.revision;
@@ -183,10 +185,24 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   });
 
   const traffic = config.listeners.map(
-    (listener, index) => `${listener.tls === undefined ? "http" : "https"}://${hostOf(listener.address)}:${ports[index]}`,
+    (listener, index) =>
+      `${listener.tls === undefined ? "http" : "https"}://${hostOf(listener.address)}:${ports[index]}`,
   );
   const control = createControl({
-    config, version, base, clock, pool, epoch, containment, store, policy, seen, audit, messages, shared, traffic,
+    config,
+    version,
+    base,
+    clock,
+    pool,
+    epoch,
+    containment,
+    store,
+    policy,
+    seen,
+    audit,
+    messages,
+    shared,
+    traffic,
     startedAt: new Date(base.wallMs).toISOString(),
     stopping: () => stopping,
   });
@@ -239,6 +255,7 @@ function createSharedMemory(config: Config, threads: number, nowMs: number): Sha
     }),
     epoch: createEpochBuffer(threads),
     evaluation: createEvaluationBuffer(threads),
+    pending: createPendingBuffer(threads),
     replayKey: randomBytes(32),
     nonceKey: randomBytes(32),
   };

@@ -46,7 +46,12 @@ export function createThreadMessages(options: {
     const fields = { agent: message.agent, mode: message.mode, by: message.by, reason };
     if (applied.ok) log.warn("an agent was contained by the policy", fields);
     else log.error("an agent was contained by the policy, but not for good", { ...fields, error: applied.error });
-    audit.record({ type: "containment", at: new Date(clock.nowMs()).toISOString(), ...fields, outcome: applied.ok ? "done" : "failed" });
+    audit.record({
+      type: "containment",
+      at: new Date(clock.nowMs()).toISOString(),
+      ...fields,
+      outcome: applied.ok ? "done" : "failed",
+    });
   }
 
   return {

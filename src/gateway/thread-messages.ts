@@ -30,6 +30,7 @@ export interface SharedMemory {
   readonly replay: SharedArrayBuffer;
   readonly epoch: SharedArrayBuffer;
   readonly evaluation: SharedArrayBuffer;
+  readonly pending: SharedArrayBuffer;
   /** Keys of this process, the same for every thread: replay hashing and nonces. */
   readonly replayKey: Uint8Array;
   readonly nonceKey: Uint8Array;
@@ -54,12 +55,29 @@ export type FromThread =
   | { readonly type: "listening" }
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "policy"; readonly serial: number; readonly error?: string }
-  | { readonly type: "contain"; readonly agent: string; readonly mode: "quarantined" | "blocked"; readonly by: string; readonly reason: string }
+  | {
+      readonly type: "contain";
+      readonly agent: string;
+      readonly mode: "quarantined" | "blocked";
+      readonly by: string;
+      readonly reason: string;
+    }
   | { readonly type: "alert"; readonly severity: string; readonly fields: Readonly<Record<string, string>> }
   | { readonly type: "agents"; readonly seen: readonly SeenAgentCount[] }
-  | { readonly type: "report"; readonly serial: number; readonly metrics: ThreadMetricsSnapshot; readonly exchanges: number; readonly streams: number }
+  | {
+      readonly type: "report";
+      readonly serial: number;
+      readonly metrics: ThreadMetricsSnapshot;
+      readonly exchanges: number;
+      readonly streams: number;
+    }
   | { readonly type: "log"; readonly lines: string }
-  | { readonly type: "service"; readonly level: "info" | "warn" | "error"; readonly message: string; readonly fields: Readonly<Record<string, string>> }
+  | {
+      readonly type: "service";
+      readonly level: "info" | "warn" | "error";
+      readonly message: string;
+      readonly fields: Readonly<Record<string, string>>;
+    }
   | { readonly type: "drained" };
 
 export interface SeenAgentCount {
@@ -71,4 +89,3 @@ export interface SeenAgentCount {
   readonly lastSeenMs: number;
   readonly exchanges: number;
 }
-

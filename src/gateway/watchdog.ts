@@ -1,8 +1,10 @@
 // In: what each thread said last, in shared memory. Out: the end of a thread that hangs, and the suspension of what made it.
 // H12: a policy revision, or an agent, that makes the evaluation overrun twice on a route is refused there.
+import { randomUUID } from "node:crypto";
 import type { EpochWords } from "../containment/epoch.ts";
 import { readMonotonicMs } from "../lib/clock.ts";
 import type { EvaluationWatch, Overrun } from "./evaluation-watch.ts";
+import { answerForThread } from "./pending-answers.ts";
 import type { Suspension } from "./thread-messages.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
@@ -23,6 +25,7 @@ export function startWatchdog(options: {
   readonly pool: ThreadPool;
   readonly epoch: EpochWords;
   readonly evaluation: EvaluationWatch;
+  readonly pending: SharedArrayBuffer;
   readonly budgetMs: number;
   readonly revisionKey: () => string;
   readonly onOverrun: (overrun: Overrun, suspended: boolean) => void;
@@ -66,7 +69,8 @@ export function startWatchdog(options: {
       if (overrun !== null) onOverrun(overrun);
       const why = overrun === null ? `silent for ${silentMs} ms` : `a policy evaluation ran for ${overrun.ms} ms`;
       evaluation.end(thread.index);
-      void thread.end(why);
+      const answered = answerForThread(options.pending, thread.index, randomUUID());
+      void thread.end(`${why}; ${answered} waiting clients were answered 503`);
     }
   }, LOOK_MS);
 

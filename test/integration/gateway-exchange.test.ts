@@ -20,7 +20,13 @@ describe("an exchange through the gateway", () => {
       const resource = { type: "candidate_profiles", classification: "interview_safe" };
       return {
         routes: [
-          { name: "candidate", path: "/ats/jobs/{job_id}/candidates/{candidate_id}", methods: ["GET"], resource, upstream },
+          {
+            name: "candidate",
+            path: "/ats/jobs/{job_id}/candidates/{candidate_id}",
+            methods: ["GET"],
+            resource,
+            upstream,
+          },
           {
             name: "score",
             path: "/ats/jobs/{job_id}/candidates/{candidate_id}/score",
@@ -62,7 +68,12 @@ describe("an exchange through the gateway", () => {
   test("the tool gets the gateway's identity headers and its own credential, and never the caller's token or proof", async () => {
     g.tool.seen.length = 0;
     await agent.call(`${g.url}/ats/jobs/J42/candidates/C1?view=full&x=%C3%A4`, {
-      headers: { "x-cordon-agent": "spiffe://evil", "x-forwarded-for": "1.2.3.4", cookie: "a=b", traceparent: "broken" },
+      headers: {
+        "x-cordon-agent": "spiffe://evil",
+        "x-forwarded-for": "1.2.3.4",
+        cookie: "a=b",
+        traceparent: "broken",
+      },
     });
     const [seen] = g.tool.seen;
     assert.ok(seen);
@@ -83,7 +94,10 @@ describe("an exchange through the gateway", () => {
       headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01`, tracestate: "vendor=1" },
     });
     const seen = g.tool.seen[0];
-    assert.match(String(seen?.headers["traceparent"]), new RegExp(`^00-${traceId}-(?!b7ad6b7169203331)[0-9a-f]{16}-01$`));
+    assert.match(
+      String(seen?.headers["traceparent"]),
+      new RegExp(`^00-${traceId}-(?!b7ad6b7169203331)[0-9a-f]{16}-01$`),
+    );
     assert.equal(seen?.headers["tracestate"], "vendor=1");
   });
 
@@ -113,7 +127,7 @@ describe("an exchange through the gateway", () => {
     assert.match(String(access?.["detail"]), /hiring\.salary_is_out_of_scope/);
     assert.equal(access?.["agent"], agent.id);
     const decision = (await g.lines("decision", mine)).find(mine);
-    assert.deepEqual((decision?.["result"] as { allow: boolean }).allow, false);
+    assert.match(JSON.stringify(decision?.["result"]), /"allow":false/);
     assert.equal(decision?.["decision_id"], access?.["decision_id"]);
     const audit = (await g.lines("audit", mine)).find(mine);
     assert.equal(audit?.["type"], "denied");

@@ -1,0 +1,71 @@
+// In: the connections of a thread on which an answer is still owed. Out: a 503 on each, when the thread is ended (H12).
+// A thread in an endless loop cannot answer, and closing its connections in silence tells a client nothing. Descriptors
+// are shared by all threads of a process, so the supervisor can write the last words just before it ends the thread.
+// Only for plain connections: on TLS the keys are the thread's own, and the client sees the connection close.
+import { writeSync } from "node:fs";
+import type { Socket } from "node:net";
+import { deny, REASONS } from "../errors.ts";
+import { problemDocument } from "./answer.ts";
+
+/** Connections of one thread that can be answered for; further ones are closed without an answer. */
+const SLOTS = 4096;
+
+export interface PendingAnswers {
+  /** An answer is owed on this connection; returns the slot for `settled`, or -1 where none is free or it is TLS. */
+  owed(socket: Socket): number;
+  /** The answer has begun, or the connection is gone. */
+  settled(slot: number): void;
+}
+
+export function createPendingBuffer(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(threads * SLOTS * Int32Array.BYTES_PER_ELEMENT);
+}
+
+function wordsOf(shared: SharedArrayBuffer, thread: number): Int32Array {
+  return new Int32Array(shared, thread * SLOTS * Int32Array.BYTES_PER_ELEMENT, SLOTS);
+}
+
+/** The table as its thread uses it. A slot holds the descriptor plus one; zero is free. */
+export function attachPendingAnswers(shared: SharedArrayBuffer, thread: number): PendingAnswers {
+  const words = wordsOf(shared, thread);
+  words.fill(0);
+  const free = Array.from({ length: SLOTS }, (_, slot) => SLOTS - 1 - slot);
+  return {
+    owed(socket) {
+      if ("encrypted" in socket) return -1;
+      const fd = (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd;
+      if (fd === undefined || fd < 0) return -1;
+      const slot = free.pop();
+      if (slot === undefined) return -1;
+      Atomics.store(words, slot, fd + 1);
+      return slot;
+    },
+    settled(slot) {
+      if (slot < 0) return;
+      Atomics.store(words, slot, 0);
+      free.push(slot);
+    },
+  };
+}
+
+/** Called by the supervisor for a thread that no longer turns its loop, right before it is ended. Returns how many. */
+export function answerForThread(shared: SharedArrayBuffer, thread: number, requestId: string): number {
+  const denial = deny("gateway.thread_ended");
+  const body = problemDocument(denial, requestId);
+  const answer =
+    `HTTP/1.1 ${REASONS[denial.reason].status} Service Unavailable\r\ncontent-type: application/problem+json\r\n` +
+    `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nretry-after: 1\r\n` +
+    `connection: close\r\n\r\n${body}`;
+  let answered = 0;
+  for (const word of wordsOf(shared, thread)) {
+    if (word === 0) continue;
+    try {
+      writeSync(word - 1, answer);
+      answered++;
+    } catch {
+      // EPIPE, EAGAIN or EBADF: the client is gone or does not read; there is nobody to tell.
+      continue;
+    }
+  }
+  return answered;
+}
