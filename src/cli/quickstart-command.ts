@@ -87,7 +87,10 @@ async function startTools(config: Config, folder: string): Promise<Tools | null>
 }
 
 function welcome(config: Config, gateway: Gateway, tool: string, file: string): string {
-  const relative = (name: string): string => path.relative(process.cwd(), name) || ".";
+  const relative = (name: string): string => {
+    const short = path.relative(process.cwd(), name);
+    return short.startsWith("..") ? name : short || ".";
+  };
   const traffic = gateway.traffic[0] ?? "";
   const call = process.env["npm_lifecycle_event"] === undefined ? "cordon" : "npm run cordon --";
   return [
