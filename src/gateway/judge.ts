@@ -12,6 +12,7 @@ import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision } from "../policy/decision.ts";
 import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
+import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
@@ -72,7 +73,7 @@ export async function judge(
       dpop: headers.dpop,
       certificate: peerCertificate(request.socket as TLSSocket, x.listener),
       method: x.method,
-      htu: origin.origin + target.path,
+      htu: htuOf(origin, target.path),
     },
     s.clock.nowMs(),
   );
@@ -166,6 +167,12 @@ function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Resu
   if (!target.ok) return target;
   x.path = target.value.path;
   return ok({ headers: headers.value, origin, target: target.value });
+}
+
+/** One text for all spellings of a URI: a proof is spent for each of them, not once for `%c3` and once more for `%C3`. */
+function htuOf(origin: PublicOrigin, path: string): string {
+  const htu = origin.origin + path;
+  return path.includes("%") ? (normaliseHtu(htu) ?? htu) : htu;
 }
 
 function isHost(route: Route, origin: PublicOrigin): boolean {
