@@ -24,8 +24,11 @@ export const QUERY_PARAMETERS_MAX = 128;
 const PATH_BYTES = /^[A-Za-z0-9\-._~!$&'()*+,;=:@%/]+$/;
 const QUERY_BYTES = /^[A-Za-z0-9\-._~!$&'()*+,=:@%/?[\]]*$/;
 const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
-/** Escapes of NUL, control bytes, DEL and `.`: each makes one path look like another. */
-const FORBIDDEN_ESCAPE = /%(?:[01][0-9A-Fa-f]|7[Ff]|2[Ee])/;
+/**
+ * Escapes of control bytes, and of what needs none (RFC 3986 section 2.3: letters, digits, `-._~`): each makes one path
+ * look like another, and `/%61ts` would match a route that `strip_prefix: /ats` then does not recognise.
+ */
+const FORBIDDEN_ESCAPE = /%(?:[01][0-9A-Fa-f]|7[Ff]|2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])/;
 const ENCODED_SLASH = /%(?:2[Ff]|5[Cc])/;
 /** What is still an escape after decoding would be decoded once more by a careless upstream. */
 const DOUBLE_ESCAPE = /%25[0-9A-Fa-f]{2}/;
@@ -56,7 +59,7 @@ export function parseTarget(raw: string, host: string): Result<Target, Denial> {
   let encodedSlash = false;
   if (path.includes("%")) {
     if (BAD_ESCAPE.test(path)) return bad("a broken percent-escape");
-    if (FORBIDDEN_ESCAPE.test(path)) return bad("an escaped dot or control byte");
+    if (FORBIDDEN_ESCAPE.test(path)) return bad("an escape of a control byte, or of a character that needs none");
     if (DOUBLE_ESCAPE.test(path)) return bad("a percent-escape of a percent-escape");
     encodedSlash = ENCODED_SLASH.test(path);
     for (let index = 0; index < segments.length; index++) {
