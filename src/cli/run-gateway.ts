@@ -8,7 +8,8 @@ import { packageRoot } from "../lib/package-root.ts";
 import { formatProblems } from "./config-commands.ts";
 import { createServiceLog, type ServiceLog } from "../telemetry/service-log.ts";
 
-/** 0 after a drain, 2 for what the operator has to mend first. */
+const EXIT_FAILED = 1;
+/** 0 after a drain, 1 where it could not go on, 2 for what the operator has to mend first. */
 export const EXIT_CONFIG = 2;
 
 export function packageVersion(): string {
@@ -44,6 +45,7 @@ export async function runGateway(options: {
   readonly onStopped?: () => Promise<void>;
 }): Promise<number> {
   const { config, log } = options;
+  const fatal = Promise.withResolvers<number>();
   let gateway: Gateway;
   try {
     gateway = await startGateway({
@@ -51,6 +53,10 @@ export async function runGateway(options: {
       log,
       version: packageVersion(),
       stdout: (lines) => void process.stdout.write(lines),
+      onFatal: (why) => {
+        log.error("the gateway cannot go on and ends", { why });
+        fatal.resolve(EXIT_FAILED);
+      },
     });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -61,13 +67,13 @@ export async function runGateway(options: {
   // Before the caller is told that it runs: a signal from then on drains.
   const stopped = untilSignal();
   options.onRunning(gateway);
-  await stopped;
+  const exitCode = await Promise.race([stopped.then(() => 0), fatal.promise]);
   options.onStopping?.();
   process.once("SIGINT", () => process.exit(1));
   process.once("SIGTERM", () => process.exit(1));
   await gateway.close();
   await options.onStopped?.();
-  return 0;
+  return exitCode;
 }
 
 function untilSignal(): Promise<void> {

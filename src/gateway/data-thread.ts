@@ -70,6 +70,7 @@ function onControl(message: ToThread): void {
     case "policy":
       try {
         services.policy.load(message.policy);
+        sweep(services);
         notify({ type: "policy", serial: message.serial });
       } catch (error) {
         notify({ type: "policy", serial: message.serial, error: String(error) });

@@ -7,7 +7,7 @@ import type { ForwardOutcome } from "../upstream/forwarder.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import type { Judged, Refusal } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
-import { recordOutcome } from "./record-exchange.ts";
+import { outcomeOf, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
 /** Null when the response went out (also when it was cut); a refusal when nothing was answered yet. */
@@ -38,7 +38,7 @@ export async function forwardExchange(
   } else {
     x.reason = result.failure.reason;
     x.detail = result.failure.detail ?? "";
-    x.outcome = result.sent ? "failed" : "denied";
+    x.outcome = result.sent ? "failed" : outcomeOf(result.failure);
   }
   recordOutcome(s, x, result);
   if (result.failure === null || result.responseStarted) {

@@ -19,7 +19,7 @@ import { answerDenial, answerOnSocket } from "./answer.ts";
 import { deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
 import { judge, type Judged, type Refusal } from "./judge.ts";
-import { finishExchange, recordIntent } from "./record-exchange.ts";
+import { finishExchange, NOTHING_SENT, outcomeOf, recordIntent, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import { tunnelExchange } from "./tunnel-exchange.ts";
@@ -98,7 +98,12 @@ async function admit(
   const recorded = recordIntent(s, x, judged.value);
   const intent = recorded instanceof Promise ? await recorded : recorded;
   s.metrics.stepUs("intent", (performance.now() - startedAt) * 1000);
-  return intent.ok ? { judged: judged.value } : { refusal: { denial: intent.error } };
+  x.intended = true;
+  if (intent.ok) return { judged: judged.value };
+  // A record that was refused may still be written when the disk comes back: its outcome says that nothing was sent.
+  x.reason = intent.error.reason;
+  recordOutcome(s, x, NOTHING_SENT);
+  return { refusal: { denial: intent.error } };
 }
 
 /** Runs one exchange; whatever it throws becomes a deny with an id. Its log line is written exactly once. */
@@ -149,7 +154,7 @@ function note(x: ExchangeFacts, refusal: Refusal): void {
   x.status = status;
   x.reason = refusal.denial.reason;
   x.detail = refusal.denial.detail ?? "";
-  x.outcome = status >= 500 && status !== 503 ? "failed" : "denied";
+  x.outcome = outcomeOf(refusal.denial);
 }
 
 function openFacts(s: Services, listener: ListenerFacts, request: IncomingMessage): ExchangeFacts {

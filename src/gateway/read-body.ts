@@ -17,6 +17,8 @@ export function readBody(
   if (contentLength !== undefined && Number(contentLength) > bytesMax) {
     return Promise.resolve(err(deny("body.too_large", `${contentLength} bytes declared`)));
   }
+  // The client went away while its credentials were checked: no event will come any more.
+  if (request.destroyed) return Promise.resolve(err(deny("exchange.client_closed")));
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let size = 0;

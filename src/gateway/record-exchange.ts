@@ -1,7 +1,7 @@
 // In: the facts of an exchange. Out: its intent, its outcome and its access-log line.
 // Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
 import type { AuditEvent } from "../audit/recorder.ts";
-import type { Denial } from "../errors.ts";
+import { type Denial, REASONS } from "../errors.ts";
 import type { Result } from "../lib/result.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
@@ -15,6 +15,21 @@ export interface Outcome {
   readonly requestSha256: string | null;
   readonly responseSha256: string | null;
 }
+
+/** A failure is the tool's or the gateway's own; a 503 refused the exchange before anything was sent. */
+export function outcomeOf(denial: Denial): "denied" | "failed" {
+  const { status } = REASONS[denial.reason];
+  return status >= 500 && status !== 503 ? "failed" : "denied";
+}
+
+export const NOTHING_SENT: Outcome = Object.freeze({
+  sent: false,
+  status: null,
+  requestBytes: 0,
+  responseBytes: 0,
+  requestSha256: null,
+  responseSha256: null,
+});
 
 export function recordIntent(
   s: Services,
@@ -69,7 +84,7 @@ export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): 
 
 /** The last thing that happens to an exchange, whatever became of it. */
 export function finishExchange(s: Services, x: ExchangeFacts): void {
-  if (x.outcome === "denied") {
+  if (x.outcome === "denied" && !x.intended) {
     if (x.agent === undefined) {
       if (x.reason !== "") s.denials.count(x.reason);
     } else {
@@ -91,6 +106,7 @@ export function finishExchange(s: Services, x: ExchangeFacts): void {
   const durationUs = Math.round((performance.now() - x.startedAt) * 1000);
   s.metrics.exchange(x.route?.config.name ?? "", x.outcome, x.reason);
   s.metrics.stepUs("total", durationUs);
+  if (x.upstreamUs > 0) s.metrics.stepUs("upstream", x.upstreamUs);
   s.logs.access({
     requestId: x.requestId,
     decisionId: x.decisionId,

@@ -100,6 +100,8 @@ export interface ExchangeFacts {
   bytesOut: number;
   upstreamUs: number;
   errorId: string;
+  /** An intent may stand in the audit log, so an outcome has to follow. */
+  intended: boolean;
   /** Slot of `Services.pending` while an answer is owed, else -1. */
   pendingSlot: number;
 }

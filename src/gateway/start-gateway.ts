@@ -8,7 +8,6 @@ import { openControlDatabase } from "../admin/control-database.ts";
 import { createOperators } from "../admin/operators.ts";
 import { createAdminServer } from "../admin/server.ts";
 import { startAuditWriter } from "../audit/start-audit-writer.ts";
-import { type Broker, startBroker } from "../broker/start-broker.ts";
 import type { Config } from "../config/schema.ts";
 import { attachEpoch, createEpochBuffer } from "../containment/epoch.ts";
 import { createClock, readClockBase } from "../lib/clock.ts";
@@ -24,6 +23,7 @@ import { createPendingBuffer } from "./pending-answers.ts";
 import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
+import { superviseIssuer } from "./supervise-issuer.ts";
 import { createThreadMessages } from "./supervise-messages.ts";
 import { createThreadPool } from "./thread-pool.ts";
 import type { SharedMemory } from "./thread-messages.ts";
@@ -38,6 +38,8 @@ export interface GatewayOptions {
   readonly version: string;
   /** Takes lines of the access and decision logs whose target is `stdout`. */
   readonly stdout: (lines: string) => void;
+  /** The gateway cannot go on: close it and end the process, so that its service manager starts it anew. */
+  readonly onFatal: (why: string) => void;
 }
 
 export interface Gateway {
@@ -91,7 +93,11 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   const audit = await startAuditWriter({
     file: config.audit.file,
     commitIntervalMs: config.audit.commit_interval_ms,
-    onFault: (fault) => log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code }),
+    onFault: (fault) => {
+      log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code });
+      // Nothing can be recorded in this process any more, so it must not go on refusing for ever.
+      if (fault.kind === "thread_ended") options.onFatal("the thread that writes the audit log ended");
+    },
     onRecovered: () => log.info("audit log: records reach the disk again"),
   }).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
@@ -172,7 +178,9 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   const policy = created.value;
   closers.push(() => created.value.close());
 
-  const broker = await startIssuer(config, log);
+  const broker = await superviseIssuer(config, log).catch((error: unknown) => {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  });
   if (broker !== undefined) closers.push(() => broker.close());
 
   await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
@@ -289,19 +297,6 @@ function probe(address: string, port: number): Promise<Result<number, Error>> {
       const bound = server.address();
       server.close(() => resolve(ok(typeof bound === "object" && bound !== null ? bound.port : port)));
     });
-  });
-}
-
-async function startIssuer(config: Config, log: ServiceLog): Promise<Broker | undefined> {
-  if (config.broker === undefined) return undefined;
-  return startBroker({
-    broker: config.broker,
-    publicOrigins: config.public_origins,
-    dataFolder: config.data_folder,
-    onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
-    onExit: (error) => log.error("the issuer ended; tokens that were issued stay valid", { error }),
-  }).catch((error: unknown) => {
-    throw new StartError(error instanceof Error ? error.message : String(error));
   });
 }
 

@@ -1,0 +1,65 @@
+// In: the broker's configuration. Out: a running issuer, and a successor for one whose thread ended.
+// While it is away, tokens that were issued stay valid: the data threads keep its keys (stale while unreachable).
+import { type Broker, startBroker } from "../broker/start-broker.ts";
+import type { Config } from "../config/schema.ts";
+import type { ServiceLog } from "../telemetry/service-log.ts";
+
+export interface SupervisedIssuer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** How long after its end, or after a failed try, the issuer is started again. */
+const RESTART_MS = 1000;
+
+/** Undefined where none is configured. Rejects where the first start fails. */
+export async function superviseIssuer(config: Config, log: ServiceLog): Promise<SupervisedIssuer | undefined> {
+  const { broker } = config;
+  if (broker === undefined) return undefined;
+  let running: Broker | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  async function start(): Promise<Broker> {
+    return startBroker({
+      broker: broker as NonNullable<typeof broker>,
+      publicOrigins: config.public_origins,
+      dataFolder: config.data_folder,
+      onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
+      onExit: (error) => {
+        running = undefined;
+        log.error("the issuer ended and is started again; tokens that were issued stay valid", { error });
+        restartLater();
+      },
+    });
+  }
+
+  function restartLater(): void {
+    if (closed) return;
+    timer = setTimeout(() => {
+      start().then(
+        async (again) => {
+          if (closed) await again.close();
+          else {
+            running = again;
+            log.info("the issuer runs again");
+          }
+        },
+        (error: unknown) => {
+          log.error("the issuer cannot be started", { error });
+          restartLater();
+        },
+      );
+    }, RESTART_MS);
+  }
+
+  running = await start();
+  return {
+    url: running.url,
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await running?.close();
+    },
+  };
+}
