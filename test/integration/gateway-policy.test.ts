@@ -1,0 +1,141 @@
+// A policy that changes under traffic: every exchange is judged by the old one or the new one, and none is dropped.
+import assert from "node:assert/strict";
+import { copyFileSync, cpSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { packageRoot } from "../../src/lib/package-root.ts";
+import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
+import { skipWithoutOpa } from "./opa-for-tests.ts";
+
+const policies = path.join(packageRoot(), "policies");
+const PATH = "/ats/jobs/J42/candidates/C1";
+
+interface Data {
+  jobs: Record<string, { open: boolean }>;
+}
+
+function dataWithJob(open: boolean): Data {
+  const data = JSON.parse(readFileSync(path.join(policies, "data.json"), "utf8")) as Data;
+  const job = data.jobs["J42"];
+  assert.ok(job);
+  job.open = open;
+  return data;
+}
+
+/** Calls without pause until told to stop; gives back every status, with what was thrown as 0. */
+function traffic(agent: TestAgent, url: string): { stop(): Promise<number[]> } {
+  let going = true;
+  const statuses: number[] = [];
+  const loops = [1, 2, 3, 4].map(async () => {
+    while (going) statuses.push((await agent.call(url)).status);
+  });
+  return {
+    async stop() {
+      going = false;
+      await Promise.all(loops);
+      return statuses;
+    },
+  };
+}
+
+async function revision(g: TestGateway): Promise<{ bundle: string; data: string; last_error?: string }> {
+  return (await g.operate("GET", "/v1/policy")).json();
+}
+
+test("a job that closes by a data update takes its permissions with it at once, without a dropped request", async () => {
+  const g = await startTestGateway({ threads: 2 });
+  try {
+    const agent = await g.agent();
+    const calls = traffic(agent, g.url + PATH);
+    for (let round = 0; round < 3; round++) {
+      assert.equal((await g.operate("PUT", "/v1/policy/data", dataWithJob(false))).status, 200);
+      // The call has returned: from now on, on every thread, nobody reads.
+      const after = await Promise.all(Array.from({ length: 8 }, () => agent.call(g.url + PATH)));
+      assert.deepEqual([...new Set(after.map((answer) => answer.status))], [403]);
+      assert.equal((await g.operate("PUT", "/v1/policy/data", dataWithJob(true))).status, 200);
+      assert.equal((await agent.call(g.url + PATH)).status, 200);
+    }
+    const statuses = await calls.stop();
+    assert.ok(statuses.length > 20);
+    assert.deepEqual([...new Set(statuses)].toSorted(), [200, 403]);
+
+    const before = await revision(g);
+    assert.equal((await g.operate("PUT", "/v1/policy/data", [1])).status >= 400, true);
+    assert.deepEqual(await revision(g), before, "data that is no object changes nothing");
+  } finally {
+    await g.close();
+  }
+});
+
+test("data that an operator has put is kept over a restart", async () => {
+  const first = await startTestGateway();
+  try {
+    assert.equal((await first.operate("PUT", "/v1/policy/data", dataWithJob(false))).status, 200);
+  } finally {
+    await first.gateway.close();
+  }
+  const second = await startTestGateway({}, { folder: first.folder });
+  try {
+    assert.equal((await (await second.agent()).call(second.url + PATH)).status, 403);
+  } finally {
+    await second.close();
+    await Promise.all([first.tool.close(), first.monitor.close()]);
+  }
+});
+
+test("a bundle file that is replaced is live without a restart, and a broken one changes nothing", async () => {
+  const g = await startTestGateway(({ folder }) => {
+    copyFileSync(path.join(policies, "bundle.tar.gz"), path.join(folder, "bundle.tar.gz"));
+    return { policy: { bundle: "bundle.tar.gz", watch: true } };
+  });
+  try {
+    const agent = await g.agent();
+    const before = await revision(g);
+    const file = path.join(g.folder, "bundle.tar.gz");
+    writeFileSync(`${file}.new`, "not a bundle");
+    renameSync(`${file}.new`, file);
+    let now = await revision(g);
+    while (now.last_error === undefined) now = await revision(g);
+    assert.equal(now.bundle, before.bundle);
+    assert.equal((await agent.call(g.url + PATH)).status, 200);
+    assert.ok(g.log.some((line) => line.includes("the last good one stays")));
+  } finally {
+    await g.close();
+  }
+});
+
+test("an edit of the Rego is built, tested and live without a restart or a dropped request; a bad edit changes nothing", {
+  skip: skipWithoutOpa,
+}, async () => {
+  const g = await startTestGateway(({ folder }) => {
+    cpSync(policies, path.join(folder, "policies"), { recursive: true });
+    return { policy: { source: "policies", watch: false } };
+  });
+  try {
+    const agent = await g.agent();
+    assert.equal((await agent.call(g.url + PATH)).status, 200);
+    const calls = traffic(agent, g.url + PATH);
+    const extra = path.join(g.folder, "policies", "rules-freeze.rego");
+    writeFileSync(
+      extra,
+      'package rules.freeze\n\nimport rego.v1\n\ndeny contains {"code": "freeze.nobody"} if input.agent.id\n',
+    );
+    const edited = await g.operate("POST", "/v1/policy/reload");
+    // The examples' own tests expect permissions that the freeze takes away, so a policy that breaks them is refused.
+    assert.equal(edited.status, 422, edited.text);
+    assert.equal((await agent.call(g.url + PATH)).status, 200);
+    writeFileSync(
+      extra,
+      'package rules.freeze\n\nimport rego.v1\n\ndeny contains {"code": "freeze.nobody"} if input.resource.route == "candidate"\n',
+    );
+    const reloaded = await g.operate("POST", "/v1/policy/reload");
+    assert.equal(reloaded.status, 200, reloaded.text);
+    assert.equal((await agent.call(g.url + PATH)).status, 403);
+    writeFileSync(extra, "package rules.freeze\n\nthis is not Rego\n");
+    assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 422);
+    assert.equal((await agent.call(g.url + PATH)).status, 403, "the last good one stays");
+    assert.deepEqual([...new Set(await calls.stop())].toSorted(), [200, 403]);
+  } finally {
+    await g.close();
+  }
+});
