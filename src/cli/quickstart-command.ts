@@ -14,22 +14,23 @@ export function register(program: Command): void {
   program
     .command("quickstart")
     .description("run the gateway with a ready configuration, an example tool and an agent's key, all on loopback")
+    .option("--no-tools", "do not start the example tool and the monitor: they run elsewhere on their ports")
     .addHelpText(
       "after",
       "\nPorts: traffic 8080 (CORDON_PORT), issuer 8081 (CORDON_ISSUER_PORT), operators 9080 (CORDON_CONTROL_PORT).\n" +
         "Everything is kept in ./data (CORDON_DATA_FOLDER); the configuration is data/quickstart/cordon.yaml.",
     )
-    .action(async () => {
-      process.exitCode = await quickstart();
+    .action(async (options: { tools: boolean }) => {
+      process.exitCode = await quickstart(options.tools);
     });
 }
 
-async function quickstart(): Promise<number> {
+async function quickstart(withTools: boolean): Promise<number> {
   const folder = path.resolve(process.env["CORDON_DATA_FOLDER"] || "data");
   const file = prepareFolder(folder);
   const config = loadOrExplain(file);
   if (config === null) return EXIT_CONFIG;
-  const tools = await startTools(config, folder);
+  const tools = withTools ? await startTools(config, folder) : NO_TOOLS;
   if (tools === null) return EXIT_CONFIG;
   return runGateway({
     config,
@@ -61,6 +62,8 @@ interface Tools {
   readonly url: string;
   close(): Promise<void>;
 }
+
+const NO_TOOLS: Tools = { url: "runs elsewhere", close: () => Promise.resolve() };
 
 /** The example tool and the monitor, on the ports that the configuration forwards to. */
 async function startTools(config: Config, folder: string): Promise<Tools | null> {
