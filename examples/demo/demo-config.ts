@@ -1,0 +1,110 @@
+// In: the ports and files of one run. Out: the gateway's configuration, with five agents, three tools and a monitor.
+import { stringify } from "yaml";
+
+export interface DemoPorts {
+  readonly traffic: number;
+  readonly issuer: number;
+  readonly control: number;
+  readonly ats: number;
+  readonly monitor: number;
+  readonly mcp: number;
+}
+
+export const TRUST_DOMAIN = "acme.example";
+/** Reads candidates of the job that closes during the demo. */
+export const SCREENING = "screening-agent";
+/** Calls tools of the public MCP server. */
+export const ASSISTANT = "assistant-agent";
+/** Read candidates of a job that stays open; each is contained in another way. */
+export const SOURCING = "sourcing-agent";
+export const INTERVIEW = "interview-agent";
+export const SCORING = "scoring-agent";
+export const CLIENTS = [SCREENING, ASSISTANT, SOURCING, INTERVIEW, SCORING] as const;
+export type ClientId = (typeof CLIENTS)[number];
+
+export function demoConfig(options: {
+  readonly ports: DemoPorts;
+  /** Absent where there is no `opa`: the bundle that ships with Cordon decides. */
+  readonly policySource: string | undefined;
+  readonly policyData: string;
+  readonly keyFile: (client: ClientId) => string;
+}): string {
+  const { ports, policySource, policyData, keyFile } = options;
+  const origin = `http://127.0.0.1:${ports.traffic}`;
+  const issuer = `http://127.0.0.1:${ports.issuer}`;
+  const ats = { url: `http://127.0.0.1:${ports.ats}`, strip_prefix: "/ats", allow_private_addresses: true };
+  const profile = { type: "candidate_profiles", classification: "interview_safe", owner: "people-team" };
+  const salary = { type: "candidate_salaries", classification: "restricted", owner: "people-team" };
+  const candidate = "/ats/jobs/{job_id}/candidates/{candidate_id}";
+  return stringify({
+    version: 1,
+    gateway: "demo",
+    data_folder: "data",
+    // Two, so that a replayed proof and a block have to hold on a thread that did not see the first call.
+    threads: 2,
+    listeners: [{ name: "traffic", port: ports.traffic }],
+    public_origins: [origin],
+    issuers: [
+      {
+        issuer,
+        audience: [origin],
+        trust_domain: TRUST_DOMAIN,
+        jwks: { url: `${issuer}/jwks`, allow_private_addresses: true },
+      },
+    ],
+    broker: { port: ports.issuer, issuer, trust_domain: TRUST_DOMAIN, clients: clientsOf(keyFile) },
+    routes: [
+      { name: "ats-candidate", path: candidate, methods: ["GET"], audit: "strict", resource: profile, upstream: ats },
+      { name: "ats-salary", path: `${candidate}/salary`, methods: ["GET"], resource: salary, upstream: ats },
+      {
+        name: "mcp-everything",
+        path: "/mcp",
+        methods: ["GET", "POST", "DELETE"],
+        resource: { type: "mcp_tools", classification: "public", attributes: { server: "everything" } },
+        upstream: { url: `http://127.0.0.1:${ports.mcp}`, allow_private_addresses: true },
+      },
+    ],
+    quarantine: { monitor: { url: `http://127.0.0.1:${ports.monitor}`, allow_private_addresses: true } },
+    policy: { ...(policySource === undefined ? {} : { source: policySource }), data: policyData },
+    admin: { port: ports.control },
+  });
+}
+
+function clientsOf(keyFile: (client: ClientId) => string): unknown[] {
+  const alice = { type: "user", id: "recruiter_alice" };
+  const common = {
+    principal: alice,
+    initiator: alice,
+    provenance: {
+      model: "claude-sonnet-5",
+      model_version: "2026-09-01",
+      deployment: "eu-1",
+      environment: "production",
+    },
+  };
+  const hiring = (client: ClientId, task: string, job: string): unknown => ({
+    client_id: client,
+    jwks: keyFile(client),
+    orchestration: "hiring",
+    task,
+    purpose: "rank-candidates",
+    scope: [`read:candidates:${job}`],
+    constraints: { job_id: job },
+    ...common,
+  });
+  return [
+    hiring(SCREENING, "screen-j42", "J42"),
+    hiring(SOURCING, "source-j43", "J43"),
+    hiring(INTERVIEW, "interview-j43", "J43"),
+    hiring(SCORING, "score-j43", "J43"),
+    {
+      client_id: ASSISTANT,
+      jwks: keyFile(ASSISTANT),
+      orchestration: "office",
+      task: "assist-alice",
+      purpose: "assist",
+      scope: ["call:mcp:everything"],
+      ...common,
+    },
+  ];
+}
