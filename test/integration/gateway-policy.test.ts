@@ -57,7 +57,7 @@ test("a job that closes by a data update takes its permissions with it at once, 
     }
     const statuses = await calls.stop();
     assert.ok(statuses.length > 20);
-    assert.deepEqual([...new Set(statuses)].toSorted(), [200, 403]);
+    assert.deepEqual(new Set(statuses), new Set([200, 403]));
 
     const before = await revision(g);
     assert.equal((await g.operate("PUT", "/v1/policy/data", [1])).status >= 400, true);
@@ -134,7 +134,7 @@ test("an edit of the Rego is built, tested and live without a restart or a dropp
     writeFileSync(extra, "package rules.freeze\n\nthis is not Rego\n");
     assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 422);
     assert.equal((await agent.call(g.url + PATH)).status, 403, "the last good one stays");
-    assert.deepEqual([...new Set(await calls.stop())].toSorted(), [200, 403]);
+    assert.deepEqual(new Set(await calls.stop()), new Set([200, 403]));
   } finally {
     await g.close();
   }
