@@ -24,14 +24,14 @@ function dataWithJob(open: boolean): Data {
 
 /** Calls without pause until told to stop; gives back every status, with what was thrown as 0. */
 function traffic(agent: TestAgent, url: string): { stop(): Promise<number[]> } {
-  let going = true;
+  const stopping = new AbortController();
   const statuses: number[] = [];
   const loops = [1, 2, 3, 4].map(async () => {
-    while (going) statuses.push((await agent.call(url)).status);
+    while (!stopping.signal.aborted) statuses.push((await agent.call(url)).status);
   });
   return {
     async stop() {
-      going = false;
+      stopping.abort();
       await Promise.all(loops);
       return statuses;
     },
