@@ -20,6 +20,8 @@ export interface RawConnection {
   answers(count: number): Promise<RawAnswer[]>;
   /** Resolves when the other side has ended or reset the connection. */
   readonly closed: Promise<void>;
+  /** The TLS session ticket that came last; it may arrive with the handshake or after it. */
+  readonly session: Promise<Buffer>;
   destroy(): void;
 }
 
@@ -27,6 +29,7 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
   const { hostname: host, port, protocol } = new URL(url);
   const secure = protocol === "https:";
   const socket = secure ? connectTls({ host, port: Number(port), ...tls }) : connect({ host, port: Number(port) });
+  const session = new Promise<Buffer>((resolve) => socket.once("session", resolve));
   let text = "";
   let waiting: (() => void)[] = [];
   let ended = false;
@@ -61,6 +64,7 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
       }
     },
     closed,
+    session,
     destroy: () => socket.destroy(),
   };
 }
