@@ -1,0 +1,136 @@
+// In: the words of the command line. Out: what to measure and for how long, or one line that says what is wrong.
+// Trusts: nothing; an unknown option is refused, so that a mistyped run is not taken for the wanted one.
+import { parseArgs } from "node:util";
+import { err, ok, type Result } from "../src/lib/result.ts";
+
+/** Groups of rows that can be measured alone. */
+export const PARTS = ["all-checks", "mtls-bound", "latency", "two-threads", "ablation"] as const;
+export type Part = (typeof PARTS)[number];
+
+/** How long and how often. A pair is one round of the bare proxy and one of the gateway, one after the other. */
+export interface Plan {
+  readonly pairs: number;
+  readonly roundS: number;
+  /** The gateway has far more code than the bare proxy, and the compiler is busy with it for some ten seconds. */
+  readonly warmUpS: number;
+  /** Rounds of each gateway in the row `two-threads`. */
+  readonly threadRounds: number;
+  readonly latencyPairs: number;
+  readonly latencyS: number;
+  /** Milliseconds for one sample of an ablation loop, and the number of samples. */
+  readonly microMs: number;
+  readonly microSamples: number;
+  /** The bare proxy once more, with requests that carry no credentials. */
+  readonly bareWithoutHeaders: boolean;
+}
+
+export interface BenchOptions {
+  readonly mode: "full" | "quick" | "smoke";
+  readonly plan: Plan;
+  readonly parts: ReadonlySet<Part>;
+  readonly json: boolean;
+  readonly profile: boolean;
+  readonly help: boolean;
+  /** Core numbers; undefined: chosen from those that the process may use. */
+  readonly loadCore: number | undefined;
+  readonly gatewayCore: number | undefined;
+}
+
+export const USAGE = `npm run bench -- [options]
+  --quick            three short pairs; the whole run takes less than a minute
+  --smoke            a few seconds to see that everything runs; its figures mean nothing
+  --only PART        one of ${PARTS.join(", ")}; may be repeated
+  --json             {"rows":[{"name","figure","unit"}], "machine", "notes"} on standard output
+  --profile          samples the gateway under load instead, and prints where its time goes
+  --load-core N      the core of load generator and upstream
+  --gateway-core N   the core of the gateway and of the bare proxy, in turn
+`;
+
+const FULL: Plan = {
+  pairs: 5,
+  roundS: 4,
+  warmUpS: 12,
+  threadRounds: 5,
+  latencyPairs: 5,
+  latencyS: 5,
+  microMs: 60,
+  microSamples: 15,
+  bareWithoutHeaders: true,
+};
+const QUICK: Plan = {
+  pairs: 3,
+  roundS: 1,
+  warmUpS: 1,
+  threadRounds: 2,
+  latencyPairs: 2,
+  latencyS: 1,
+  microMs: 25,
+  microSamples: 7,
+  bareWithoutHeaders: false,
+};
+/** wrk counts whole seconds, so a round of the smoke run takes one too. */
+const SMOKE: Plan = {
+  pairs: 1,
+  roundS: 1,
+  warmUpS: 0,
+  threadRounds: 1,
+  latencyPairs: 1,
+  latencyS: 0.3,
+  microMs: 2,
+  microSamples: 1,
+  bareWithoutHeaders: false,
+};
+
+export function parseBenchArguments(words: readonly string[]): Result<BenchOptions, string> {
+  const parsed = readWords(words);
+  if (!parsed.ok) return parsed;
+  const { values } = parsed.value;
+  if (values.quick && values.smoke) return err("--quick and --smoke exclude each other");
+  const mode = values.smoke ? "smoke" : values.quick ? "quick" : "full";
+  const parts = new Set<Part>();
+  for (const name of values.only ?? PARTS) {
+    const part = PARTS.find((one) => one === name);
+    if (part === undefined) return err(`--only ${name}: one of ${PARTS.join(", ")}`);
+    parts.add(part);
+  }
+  const loadCore = readCore(values["load-core"]);
+  const gatewayCore = readCore(values["gateway-core"]);
+  if (Number.isNaN(loadCore) || Number.isNaN(gatewayCore)) return err("a core is a whole number from 0");
+  return ok({
+    mode,
+    plan: { full: FULL, quick: QUICK, smoke: SMOKE }[mode],
+    parts,
+    json: values.json,
+    profile: values.profile,
+    help: values.help,
+    loadCore,
+    gatewayCore,
+  });
+}
+
+function readWords(words: readonly string[]) {
+  try {
+    return ok(
+      parseArgs({
+        args: [...words],
+        options: {
+          quick: { type: "boolean", default: false },
+          smoke: { type: "boolean", default: false },
+          only: { type: "string", multiple: true },
+          json: { type: "boolean", default: false },
+          profile: { type: "boolean", default: false },
+          help: { type: "boolean", default: false },
+          "load-core": { type: "string" },
+          "gateway-core": { type: "string" },
+        },
+      }),
+    );
+  } catch (error) {
+    return err(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function readCore(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  return /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN;
+}

@@ -1,0 +1,180 @@
+// In: a stage. Out: the rows under load: throughput, processor time and memory beside the bare proxy.
+// Rounds of the bare proxy and of the gateway alternate, and a ratio is made within a pair: both meet the same machine
+// and the same requests. The credentials are most of a request's bytes, and the bare proxy reads and forwards them.
+import type { Plan } from "../arguments.ts";
+import { failedRow, median, type Row, row } from "../rows.ts";
+import { BATCHED_PATH } from "./gateway-config.ts";
+import type { Round } from "./run-wrk.ts";
+import type { Running, Stage } from "./stage.ts";
+
+type Progress = (line: string) => void;
+
+/** Proofs for a round: more than it can use. A round ends early where they run out. */
+const PROOFS_MARGIN = 1.5;
+/** Before anything is known; no core of today checks more proofs than that in a second. */
+const FIRST_GUESS_PER_S = 6000;
+
+export interface LoadFigures {
+  readonly rows: readonly Row[];
+  /** Requests a second that the gateway reached with all checks; NaN where the rounds failed. */
+  readonly reachedPerS: number;
+  readonly bareCpuUs: number;
+  readonly gatewayCpuUs: number;
+}
+
+/** Remembers what the gateway reaches, so that as many proofs are signed as are needed. */
+function proofCounter() {
+  let perS = FIRST_GUESS_PER_S;
+  return {
+    countFor: (seconds: number) => Math.ceil(perS * Math.max(1, seconds) * PROOFS_MARGIN),
+    learn(round: Round): Round {
+      if (round.error === undefined) perS = Math.max(500, round.requestsPerS);
+      return round;
+    },
+  };
+}
+
+function errorOf(...rounds: readonly Round[]): string | undefined {
+  return rounds.find(({ error }) => error !== undefined)?.error;
+}
+
+const throughputs = (rounds: readonly Round[]) => median(rounds.map(({ requestsPerS }) => requestsPerS));
+const cpus = (rounds: readonly Round[]) => median(rounds.map(({ cpuUsPerRequest }) => cpuUsPerRequest));
+
+function ratios(over: readonly Round[], under: readonly Round[], of: (round: Round) => number): number {
+  return median(over.map((round, index) => of(round) / of(under[index] as Round)));
+}
+
+function figuresOf(name: string, rounds: readonly Round[]): Row[] {
+  return [
+    row(`${name}-throughput`, throughputs(rounds), "req/s"),
+    row(`${name}-cpu`, cpus(rounds), "us/req"),
+    row(`${name}-memory`, rounds.at(-1)?.rssMiB ?? Number.NaN, "MiB"),
+  ];
+}
+
+/** Rows `all-checks` and `strict`: the same gateway, one route recorded in batches, one that waits for the disk. */
+export async function measureAllChecks(
+  stage: Stage,
+  bare: Running,
+  gateway: Running,
+  plan: Plan,
+  progress: Progress,
+): Promise<LoadFigures> {
+  const proofs = proofCounter();
+  const plainTarget = { url: `${bare.origin}${BATCHED_PATH}`, pid: bare.pid };
+  const bareTarget = { ...plainTarget, headers: await stage.sampleHeaders(gateway) };
+  const prove = async (route: "batched" | "strict", seconds: number): Promise<Round> =>
+    proofs.learn(await stage.proofRound(gateway, route, seconds, proofs.countFor(seconds)));
+  const floor = await stage.startBare("one-signature");
+  const floorTarget = { ...bareTarget, url: `${floor.origin}${BATCHED_PATH}`, pid: floor.pid };
+  if (plan.warmUpS > 0) {
+    progress("warming up");
+    await stage.plainRound(bareTarget, plan.warmUpS);
+    await stage.plainRound(floorTarget, 1);
+    await prove("batched", plan.warmUpS);
+    await prove("strict", 1);
+  }
+  const rounds: { bare: Round[]; floor: Round[]; all: Round[]; strict: Round[]; plain: Round[] } = {
+    bare: [],
+    floor: [],
+    all: [],
+    strict: [],
+    plain: [],
+  };
+  for (let pair = 1; pair <= plan.pairs; pair++) {
+    rounds.bare.push(await stage.plainRound(bareTarget, plan.roundS));
+    rounds.all.push(await prove("batched", plan.roundS));
+    rounds.strict.push(await prove("strict", plan.roundS));
+    rounds.floor.push(await stage.plainRound(floorTarget, plan.roundS));
+    if (plan.bareWithoutHeaders) rounds.plain.push(await stage.plainRound(plainTarget, plan.roundS));
+    const [bareRate, allRate, strictRate] = [rounds.bare, rounds.all, rounds.strict].map((list) =>
+      Math.round(list.at(-1)?.requestsPerS ?? 0),
+    );
+    progress(`pair ${pair} of ${plan.pairs}: bare ${bareRate}, all-checks ${allRate}, strict ${strictRate} req/s`);
+  }
+  await floor.stop();
+  const rate = ({ requestsPerS }: Round): number => requestsPerS;
+  const error = errorOf(...rounds.bare, ...rounds.all);
+  const strictError = error ?? errorOf(...rounds.strict);
+  return {
+    rows: [
+      error === undefined
+        ? row("all-checks", ratios(rounds.all, rounds.bare, rate), "ratio")
+        : failedRow("all-checks", "ratio", error),
+      ...(error === undefined ? figuresOf("all-checks", rounds.all) : []),
+      ...figuresOf("bare", rounds.bare),
+      row("floor-one-signature", ratios(rounds.floor, rounds.bare, rate), "ratio"),
+      row("floor-one-signature-cpu", cpus(rounds.floor), "us/req"),
+      ...(plan.bareWithoutHeaders ? figuresOf("bare-without-headers", rounds.plain).slice(0, 2) : []),
+      strictError === undefined
+        ? row("strict", ratios(rounds.strict, rounds.all, rate), "ratio")
+        : failedRow("strict", "ratio", strictError),
+      ...(strictError === undefined ? figuresOf("strict", rounds.strict).slice(0, 2) : []),
+    ],
+    reachedPerS: error === undefined ? throughputs(rounds.all) : Number.NaN,
+    bareCpuUs: cpus(rounds.bare),
+    gatewayCpuUs: error === undefined ? cpus(rounds.all) : Number.NaN,
+  };
+}
+
+/** Row `mtls-bound`: certificate-bound tokens over TLS, beside the bare proxy over TLS that asks for the certificate too. */
+export async function measureMtls(stage: Stage, gateway: Running, plan: Plan, progress: Progress): Promise<Row[]> {
+  if (stage.tls === undefined) return [failedRow("mtls-bound", "ratio", "nginx has no stream module")];
+  const bare = await stage.startBare("tls");
+  const headers = stage.certificateHeaders(gateway);
+  const bareTarget = { url: `http://127.0.0.1:${stage.tls.bare}${BATCHED_PATH}`, pid: bare.pid, headers };
+  const target = { url: `http://127.0.0.1:${stage.tls.gateway}${BATCHED_PATH}`, pid: gateway.pid, headers };
+  if (plan.warmUpS > 0) {
+    await stage.plainRound(bareTarget, plan.warmUpS);
+    await stage.plainRound(target, plan.warmUpS);
+  }
+  const rounds: { bare: Round[]; bound: Round[] } = { bare: [], bound: [] };
+  for (let pair = 1; pair <= plan.pairs; pair++) {
+    rounds.bare.push(await stage.plainRound(bareTarget, plan.roundS));
+    rounds.bound.push(await stage.plainRound(target, plan.roundS));
+    const [bareRate, boundRate] = [rounds.bare, rounds.bound].map((list) => Math.round(list.at(-1)?.requestsPerS ?? 0));
+    progress(`pair ${pair} of ${plan.pairs}: bare TLS ${bareRate}, mtls-bound ${boundRate} req/s`);
+  }
+  await bare.stop();
+  const error = errorOf(...rounds.bare, ...rounds.bound);
+  if (error !== undefined) return [failedRow("mtls-bound", "ratio", error)];
+  return [
+    row(
+      "mtls-bound",
+      ratios(rounds.bound, rounds.bare, ({ requestsPerS }) => requestsPerS),
+      "ratio",
+    ),
+    ...figuresOf("mtls-bound", rounds.bound).slice(0, 2),
+    ...figuresOf("bare-tls", rounds.bare).slice(0, 2),
+  ];
+}
+
+/**
+ * Row `two-threads`: processor time a request with two data threads over that with one. Both may use both cores, and
+ * share them with the load: on two cores there is no other way to let two threads run at once.
+ */
+export async function measureTwoThreads(stage: Stage, plan: Plan, progress: Progress): Promise<Row[]> {
+  const proofs = proofCounter();
+  const rounds: { one: Round[]; two: Round[] } = { one: [], two: [] };
+  for (const [threads, list] of [
+    [1, rounds.one],
+    [2, rounds.two],
+  ] as const) {
+    const gateway = await stage.startGateway(threads, { cores: stage.cores.both });
+    if (plan.warmUpS > 0) await stage.proofRound(gateway, "batched", plan.warmUpS, proofs.countFor(plan.warmUpS));
+    for (let pair = 1; pair <= plan.threadRounds; pair++) {
+      list.push(proofs.learn(await stage.proofRound(gateway, "batched", plan.roundS, proofs.countFor(plan.roundS))));
+    }
+    await gateway.stop();
+    progress(`${threads} data thread(s): ${Math.round(throughputs(list))} req/s, ${Math.round(cpus(list))} us/req`);
+  }
+  const error = errorOf(...rounds.one, ...rounds.two);
+  if (error !== undefined) return [failedRow("two-threads", "ratio", error)];
+  return [
+    row("two-threads", cpus(rounds.two) / cpus(rounds.one), "ratio"),
+    row("two-threads-cpu", cpus(rounds.two), "us/req"),
+    row("one-thread-cpu", cpus(rounds.one), "us/req"),
+    row("two-threads-throughput", throughputs(rounds.two), "req/s"),
+  ];
+}

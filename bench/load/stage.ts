@@ -1,0 +1,198 @@
+// In: the machine's tools and cores. Out: everything under load, running: upstream, bare proxies, gateways, agents.
+// Made once for a whole run; what costs processor time while it is idle is not started before it is needed.
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { freePort } from "../../test/fixtures/free-port.ts";
+import { issueCertificate, makeCa } from "../../test/fixtures/certificates.ts";
+import { type BenchAgent, createIssuer } from "./agents.ts";
+import { type Child, type ChildProcesses, createChildProcesses } from "./child-processes.ts";
+import {
+  BATCHED_PATH,
+  type GatewayPorts,
+  originsOf,
+  type ServerCertificates,
+  STRICT_PATH,
+  writeGatewayConfig,
+} from "./gateway-config.ts";
+import type { LoadTools } from "./install-debian.ts";
+import { makeProofs } from "./make-proofs.ts";
+import { runWrk, type Round, type WrkTarget } from "./run-wrk.ts";
+import { startUpstream } from "./upstream.ts";
+
+/** So many keys that none comes near its share of the replay table (8192 proofs in 13 s), at the default size of the table. */
+const AGENTS = 16;
+
+export interface Cores {
+  readonly load: string | undefined;
+  readonly gateway: string | undefined;
+  /** Both, for a gateway of two data threads. */
+  readonly both: string | undefined;
+}
+
+export interface Running {
+  readonly pid: number;
+  readonly origin: string;
+  readonly host: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export interface Stage {
+  readonly folder: string;
+  readonly processes: ChildProcesses;
+  readonly cores: Cores;
+  /** Undefined where nginx cannot present a client certificate. */
+  readonly tls: { readonly bare: number; readonly gateway: number } | undefined;
+  startBare(kind: "plain" | "tls" | "one-signature"): Promise<Running>;
+  startGateway(
+    threads: number,
+    options?: { cores?: string | undefined; nodeArgs?: readonly string[] },
+  ): Promise<Running>;
+  /** One round of wrk without proofs. */
+  plainRound(target: WrkTarget, seconds: number): Promise<Round>;
+  /** One round of wrk against the gateway, with a fresh proof for each of up to `count` requests. */
+  proofRound(gateway: Running, route: "batched" | "strict", seconds: number, count: number): Promise<Round>;
+  /** Files for a round of the constant-rate generator. */
+  proofFiles(gateway: Running, route: "batched" | "strict", count: number): Promise<{ heads: string; proofs: string }>;
+  /** `Authorization` and `DPoP` as in a round with proofs, for the bare proxy: it reads and forwards the same bytes. */
+  sampleHeaders(gateway: Running): Promise<string[]>;
+  /** `Authorization` and `Host` for the gateway's TLS listener. */
+  certificateHeaders(gateway: Running): string[];
+  close(): Promise<void>;
+}
+
+const NODE = process.execPath;
+const BARE_PROXY = new URL("./bare-proxy.ts", import.meta.url).pathname;
+const COMMAND = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+
+export async function createStage(tools: LoadTools, cores: Cores, withTls: boolean): Promise<Stage> {
+  const wrk = { command: tools.wrk ?? "wrk", cores: cores.load };
+  const folder = mkdtempSync(path.join(tmpdir(), "cordon-bench-"));
+  const processes = createChildProcesses();
+  const issuer = createIssuer();
+  const ports = await choosePorts([
+    "upstream",
+    "traffic",
+    "tls",
+    "wrapGateway",
+    "wrapBare",
+    "bare",
+    "bareTls",
+    "bareSigned",
+  ]);
+  const gatewayPorts: GatewayPorts = { upstream: ports.upstream, traffic: ports.traffic, tls: ports.tls };
+  const certificates = withTls && tools.stream ? makeCertificates(folder) : undefined;
+  const agents: BenchAgent[] = [];
+  const audience = originsOf(gatewayPorts).traffic;
+  for (let index = 0; index < AGENTS; index++) agents.push(issuer.agent(audience));
+  await startUpstream(processes, {
+    nginx: tools.nginx ?? "nginx",
+    folder,
+    cores: cores.load,
+    port: ports.upstream,
+    client: certificates?.client,
+    tlsClients: [
+      { port: ports.wrapGateway, target: ports.tls },
+      { port: ports.wrapBare, target: ports.bareTls },
+    ],
+  });
+
+  function running(child: Child, port: number): Running {
+    return { pid: child.pid, stop: child.stop, port, host: `127.0.0.1:${port}`, origin: `http://127.0.0.1:${port}` };
+  }
+
+  async function proofFiles(gateway: Running, route: "batched" | "strict", count: number) {
+    const target = route === "strict" ? STRICT_PATH : BATCHED_PATH;
+    const heads = path.join(folder, `heads-${route}`);
+    const proofs = path.join(folder, `proofs-${route}`);
+    const lines = agents.map(
+      ({ token }) => `GET ${target} HTTP/1.1|Host: ${gateway.host}|Authorization: DPoP ${token}|DPoP: `,
+    );
+    writeFileSync(heads, lines.join("\n"));
+    await makeProofs(proofs, agents, { method: "GET", htu: `${gateway.origin}${target}` }, count);
+    return { heads, proofs };
+  }
+
+  let gatewayFolders = 0;
+  return {
+    folder,
+    processes,
+    cores,
+    tls: certificates === undefined ? undefined : { bare: ports.wrapBare, gateway: ports.wrapGateway },
+    async startBare(kind) {
+      const port = { plain: ports.bare, tls: ports.bareTls, "one-signature": ports.bareSigned }[kind];
+      const args = [BARE_PROXY, "--port", String(port), "--upstream", `http://127.0.0.1:${ports.upstream}`];
+      if (kind === "one-signature") args.push("--one-signature");
+      if (kind === "tls" && certificates !== undefined) {
+        const { certificate, key, ca } = certificates.server;
+        args.push("--certificate", certificate, "--key", key, "--ca", ca);
+      }
+      return running(await processes.start(NODE, args, { cores: cores.gateway, ready: /ready/ }), port);
+    },
+    async startGateway(threads, options = {}) {
+      gatewayFolders += 1;
+      const file = writeGatewayConfig({
+        folder: path.join(folder, `gateway-${gatewayFolders}`),
+        ports: gatewayPorts,
+        threads,
+        jwks: issuer.jwks,
+        tls: certificates?.server,
+      });
+      const args = [...(options.nodeArgs ?? []), COMMAND, "start", "--config", file];
+      const child = await processes.start(NODE, args, {
+        cores: "cores" in options ? options.cores : cores.gateway,
+        ready: /"ready"/,
+      });
+      return running(child, ports.traffic);
+    },
+    plainRound: (target, seconds) => runWrk(processes, wrk, target, seconds),
+    proofFiles,
+    async proofRound(gateway, route, seconds, count) {
+      const files = await proofFiles(gateway, route, count);
+      const target = { url: gateway.origin, pid: gateway.pid, proofs: { file: files.proofs, heads: files.heads } };
+      return runWrk(processes, wrk, target, seconds);
+    },
+    async sampleHeaders(gateway) {
+      const { proofs } = await proofFiles(gateway, "batched", 1);
+      return [`Authorization: DPoP ${agents[0]?.token}`, `DPoP: ${readFileSync(proofs, "utf8").split("\n")[0]}`];
+    },
+    certificateHeaders: () => [
+      `Host: 127.0.0.1:${ports.tls}`,
+      `Authorization: Bearer ${issuer.certificateToken(audience, certificates?.thumbprint ?? "")}`,
+    ],
+    async close() {
+      await processes.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function choosePorts<N extends string>(names: readonly N[]): Promise<Record<N, number>> {
+  const ports: Partial<Record<N, number>> = {};
+  for (const name of names) ports[name] = await freePort();
+  return ports as Record<N, number>;
+}
+
+function makeCertificates(folder: string) {
+  const ca = makeCa("Bench CA");
+  const server = issueCertificate(ca, { ip: ["127.0.0.1"] });
+  const client = issueCertificate(ca, { uri: ["spiffe://acme.example/agent/hiring/rank-j42/1"], clientAuth: true });
+  const write = (name: string, text: string): string => {
+    const file = path.join(folder, name);
+    writeFileSync(file, text, { mode: 0o600 });
+    return file;
+  };
+  const caFile = write("ca.pem", ca.certificate);
+  const serverFiles: ServerCertificates = {
+    certificate: write("server.pem", server.certificate),
+    key: write("server.key", server.key),
+    ca: caFile,
+  };
+  return {
+    server: serverFiles,
+    client: { certificate: write("client.pem", client.certificate), key: write("client.key", client.key) },
+    thumbprint: createHash("sha256").update(new X509Certificate(client.certificate).raw).digest("base64url"),
+  };
+}
