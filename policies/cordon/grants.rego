@@ -4,9 +4,9 @@
 package cordon.grants
 
 # A scope is `action:resource:identifier`, three exact parts; only the identifier may be `*`.
-scope(action, resource, identifier) if sprintf("%s:%s:%s", [action, resource, identifier]) in input.intent.scope
+scope(action, resource, identifier) if concat(":", [action, resource, identifier]) in input.intent.scope
 
-scope(action, resource, _) if sprintf("%s:%s:*", [action, resource]) in input.intent.scope
+scope(action, resource, _) if concat(":", [action, resource, "*"]) in input.intent.scope
 
 reads if input.action.http.method in {"GET", "HEAD"}
 

@@ -41,6 +41,24 @@ function strings(call: (...args: string[]) => unknown): HostBuiltin {
   return json((...args) => (args.every((arg) => typeof arg === "string") ? call(...args) : undefined));
 }
 
+/** Results of a pure built-in of one argument that are remembered; then all are forgotten at once. */
+const REMEMBERED_MAX = 512;
+
+/** Remembers results by the argument's text: `closes_at` of a job is parsed once, not once an exchange. */
+function remember({ call }: HostBuiltin): HostBuiltin {
+  const known = new Map<string, string | undefined>();
+  return {
+    call: (args, timeMs) => {
+      const key = args[0] ?? "";
+      if (known.has(key)) return known.get(key);
+      const result = call(args, timeMs);
+      if (known.size >= REMEMBERED_MAX) known.clear();
+      known.set(key, result);
+      return result;
+    },
+  };
+}
+
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 function constantTimeEqual(left: string, right: string): boolean {
@@ -68,7 +86,7 @@ function countOf(text: string, part: string): number {
 /** Every host built-in, by the name Rego has for it. `policies/capabilities.json` is written from this list. */
 export const HOST_BUILTINS: ReadonlyMap<string, HostBuiltin> = new Map<string, HostBuiltin>([
   ["time.now_ns", { call: (_args, timeMs) => (BigInt(Math.floor(timeMs)) * 1_000_000n).toString() }],
-  ["time.parse_rfc3339_ns", strings(parseRfc3339)],
+  ["time.parse_rfc3339_ns", remember(strings(parseRfc3339))],
   ["time.clock", json(clockOf)],
   ["time.date", json(dateOf)],
   ["time.weekday", json(weekdayOf)],
