@@ -15,6 +15,8 @@ export interface Plan {
   readonly warmUpS: number;
   /** Rounds of each gateway in the row `two-threads`. */
   readonly threadRounds: number;
+  /** Rounds of a gateway with a step left out; 0: only the loops of bench/micro. */
+  readonly ablationRounds: number;
   readonly latencyPairs: number;
   readonly latencyS: number;
   /** Milliseconds for one sample of an ablation loop, and the number of samples. */
@@ -51,6 +53,7 @@ const FULL: Plan = {
   roundS: 4,
   warmUpS: 12,
   threadRounds: 5,
+  ablationRounds: 3,
   latencyPairs: 5,
   latencyS: 5,
   microMs: 60,
@@ -62,6 +65,7 @@ const QUICK: Plan = {
   roundS: 1,
   warmUpS: 1,
   threadRounds: 2,
+  ablationRounds: 0,
   latencyPairs: 2,
   latencyS: 1,
   microMs: 25,
@@ -74,6 +78,7 @@ const SMOKE: Plan = {
   roundS: 1,
   warmUpS: 0,
   threadRounds: 1,
+  ablationRounds: 0,
   latencyPairs: 1,
   latencyS: 0.3,
   microMs: 2,

@@ -7,6 +7,7 @@ import { findLoadTools } from "./load/install-debian.ts";
 import { measureLatency } from "./load/measure-latency.ts";
 import { measureAllChecks, measureMtls, measureTwoThreads } from "./load/measure-load.ts";
 import { profileGateway } from "./load/profile-gateway.ts";
+import { measureLoadAblation } from "./load/measure-load-ablation.ts";
 import { type Cores, createStage, type Stage } from "./load/stage.ts";
 import { measureAblation, restRows } from "./micro/measure-ablation.ts";
 import { machineFacts, type Report, type Row, tableOf } from "./rows.ts";
@@ -37,7 +38,7 @@ async function measure(
   const tools = findLoadTools(options.mode !== "smoke", progress);
   const notes = [...tools.notes];
   const ablation = parts.has("ablation") ? await measureAblation(plan, cores.gateway, progress) : [];
-  const loaded = (["all-checks", "mtls-bound", "latency", "two-threads"] as const).some((part) => parts.has(part));
+  const loaded = parts.size > 1 || !parts.has("ablation") || plan.ablationRounds > 0;
   if (tools.wrk !== undefined && tools.nginx !== undefined && loaded) {
     const stage = await createStage(tools, cores, parts.has("mtls-bound"));
     keep(stage);
@@ -53,6 +54,8 @@ async function measure(
     if (parts.has("mtls-bound")) rows.push(...(await measureMtls(stage, gateway, plan, progress)));
     await gateway.stop();
     if (parts.has("two-threads")) rows.push(...(await measureTwoThreads(stage, plan, progress)));
+    if (parts.has("ablation") && plan.ablationRounds > 0)
+      rows.push(...(await measureLoadAblation(stage, plan, progress)));
   }
   rows.push(...ablation);
   return { rows, notes };

@@ -27,6 +27,8 @@ export function writeGatewayConfig(options: {
   readonly threads: number;
   readonly jwks: unknown;
   readonly tls: ServerCertificates | undefined;
+  /** Sections that replace those of the configuration. */
+  readonly overrides?: Readonly<Record<string, unknown>> | undefined;
 }): string {
   const { folder, ports, threads, tls } = options;
   mkdirSync(folder, { recursive: true });
@@ -83,6 +85,7 @@ export function writeGatewayConfig(options: {
     ],
     admin: { port: 0 },
     logs: { level: "info" },
+    ...options.overrides,
   };
   const file = path.join(folder, "cordon.yaml");
   writeFileSync(file, JSON.stringify(config, null, 2)); // YAML is a superset of JSON

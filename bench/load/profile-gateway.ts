@@ -7,8 +7,8 @@ import { findLoadTools } from "./install-debian.ts";
 import { type Cores, createStage, type Stage } from "./stage.ts";
 import { summariseProfile, type CpuProfile } from "./summarise-profile.ts";
 
-const SECONDS = 8;
-const PROOFS_PER_S = 5000;
+const SECONDS = 12;
+const PROOFS_PER_S = 4000;
 
 export async function profileGateway(
   options: BenchOptions,

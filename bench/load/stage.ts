@@ -39,6 +39,14 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+export interface GatewayStart {
+  readonly cores?: string | undefined;
+  /** Arguments of Node itself. */
+  readonly nodeArgs?: readonly string[];
+  /** Sections that replace those of the configuration. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+}
+
 export interface Stage {
   readonly folder: string;
   readonly processes: ChildProcesses;
@@ -46,10 +54,7 @@ export interface Stage {
   /** Undefined where nginx cannot present a client certificate. */
   readonly tls: { readonly bare: number; readonly gateway: number } | undefined;
   startBare(kind: "plain" | "tls" | "one-signature"): Promise<Running>;
-  startGateway(
-    threads: number,
-    options?: { cores?: string | undefined; nodeArgs?: readonly string[] },
-  ): Promise<Running>;
+  startGateway(threads: number, options?: GatewayStart): Promise<Running>;
   /** One round of wrk without proofs. */
   plainRound(target: WrkTarget, seconds: number): Promise<Round>;
   /** One round of wrk against the gateway, with a fresh proof for each of up to `count` requests. */
@@ -131,7 +136,7 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
       }
       return running(await processes.start(NODE, args, { cores: cores.gateway, ready: /ready/ }), port);
     },
-    async startGateway(threads, options = {}) {
+    async startGateway(threads, options: GatewayStart = {}) {
       gatewayFolders += 1;
       const file = writeGatewayConfig({
         folder: path.join(folder, `gateway-${gatewayFolders}`),
@@ -139,6 +144,7 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
         threads,
         jwks: issuer.jwks,
         tls: certificates?.server,
+        overrides: options.overrides,
       });
       const args = [...(options.nodeArgs ?? []), COMMAND, "start", "--config", file];
       const child = await processes.start(NODE, args, {

@@ -3,6 +3,7 @@
 export interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
+    readonly children?: readonly number[];
     readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
   }[];
   readonly samples: readonly number[];
@@ -35,7 +36,9 @@ function nodePlace(url: string): string {
 
 export function summariseProfile(profile: CpuProfile): string {
   const nodes = new Map(profile.nodes.map((node) => [node.id, node.callFrame]));
+  const parents = new Map(profile.nodes.flatMap(({ id, children }) => (children ?? []).map((child) => [child, id])));
   const rooms = new Map<string, number>();
+  const askers = new Map<string, number>();
   const functions = new Map<string, number>();
   let busyUs = 0;
   let totalUs = 0;
@@ -49,11 +52,24 @@ export function summariseProfile(profile: CpuProfile): string {
     if (frame === undefined || frame.functionName === "(idle)") return;
     busyUs += us;
     const place = placeOf(frame.url, frame.functionName);
-    const file = frame.url.replace(/^file:.*\/(src|node_modules)\//, "$1/");
-    const label = `${frame.functionName || "(anonymous)"} ${file}${file === "" ? "" : `:${frame.lineNumber + 1}`}`;
+    const label = labelOf(frame);
+    const asker = nearestOwn(id);
+    askers.set(asker, (askers.get(asker) ?? 0) + us);
     rooms.set(place, (rooms.get(place) ?? 0) + us);
     functions.set(`${place}: ${label}`, (functions.get(`${place}: ${label}`) ?? 0) + us);
   });
+
+  /** The function of Cordon itself that a sample ran for: natives, libraries and Node count for their caller. */
+  function nearestOwn(start: number): string {
+    for (let id: number | undefined = start; id !== undefined; id = parents.get(id)) {
+      const frame = nodes.get(id);
+      if (frame !== undefined && /^file:.*\/src\/[\w-]+\//.test(frame.url) && !frame.url.includes("node_modules")) {
+        return labelOf(frame);
+      }
+    }
+    return "outside of any function of Cordon: node, sockets, undici, timers";
+  }
+
   if (busyUs < totalUs * BUSY_SHARE_MIN) return "";
   const lines = (counts: ReadonlyMap<string, number>, shown: number): string =>
     [...counts]
@@ -61,5 +77,10 @@ export function summariseProfile(profile: CpuProfile): string {
       .slice(0, shown)
       .map(([name, us]) => `  ${((us / busyUs) * 100).toFixed(1).padStart(5)}%  ${name}`)
       .join("\n");
-  return `Busy ${Math.round(busyUs / 1000)} of ${Math.round(totalUs / 1000)} ms after the warm-up\n${lines(rooms, 40)}\nFunctions, own time\n${lines(functions, FUNCTIONS_SHOWN)}\n`;
+  return `Busy ${Math.round(busyUs / 1000)} of ${Math.round(totalUs / 1000)} ms after the warm-up\n${lines(rooms, 40)}\nFunctions, own time\n${lines(functions, FUNCTIONS_SHOWN)}\nFunctions of Cordon, with what they called outside of it\n${lines(askers, FUNCTIONS_SHOWN)}\n`;
+}
+
+function labelOf(frame: CpuProfile["nodes"][number]["callFrame"]): string {
+  const file = frame.url.replace(/^file:.*\/(src|node_modules)\//, "$1/");
+  return `${frame.functionName || "(anonymous)"} ${file}${file === "" ? "" : `:${frame.lineNumber + 1}`}`;
 }
