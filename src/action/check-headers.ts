@@ -15,6 +15,7 @@ export interface HeaderFacts {
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
   readonly upgrade: string | undefined;
+  readonly chunked: boolean;
   readonly hasBody: boolean;
   /** Bytes of all names and values. */
   readonly bytes: number;
@@ -85,7 +86,15 @@ export function checkHeaders(raw: readonly string[], countMax: number): Result<H
   }
   const host = seen.get("host");
   if (host === undefined || host === "") return err(deny("exchange.bad_host", "no Host header"));
+  const expect = seen.get("expect");
+  if (expect !== undefined && expect.toLowerCase() !== "100-continue")
+    return err(deny("exchange.forbidden_header", "Expect"));
   const contentLength = seen.get("content-length");
+  const coding = seen.get("transfer-encoding");
+  // `gzip, chunked`: the chunks are undone here, and the tool would get coded bytes without the word that says so.
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    return err(deny("exchange.forbidden_header", "a transfer coding other than chunked"));
+  }
   return ok({
     host,
     authorization,
@@ -96,7 +105,8 @@ export function checkHeaders(raw: readonly string[], countMax: number): Result<H
     traceparent: seen.get("traceparent"),
     tracestate: seen.get("tracestate"),
     upgrade: seen.get("upgrade"),
-    hasBody: seen.has("transfer-encoding") || (contentLength !== undefined && contentLength !== "0"),
+    chunked: coding !== undefined,
+    hasBody: coding !== undefined || (contentLength !== undefined && contentLength !== "0"),
     bytes,
   });
 }

@@ -48,6 +48,12 @@ const RELAXED_BY_OBSERVE: ReadonlySet<Reason> = new Set<Reason>([
 
 const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
 
+/**
+ * Connections with a request that could be read in two ways. Node hands over what stands behind it before our answer
+ * has closed the connection; for another reader it may be a part of that request's body.
+ */
+const distrusted = new WeakSet<object>();
+
 export async function judge(
   s: Services,
   x: ExchangeFacts,
@@ -56,8 +62,12 @@ export async function judge(
   beforeBody: () => void,
 ): Promise<JudgeResult> {
   // 1. exchange: is it one request, for one of our origins, in a form that means the same to everyone?
+  if (distrusted.has(request.socket)) return refuse(deny("exchange.malformed", "behind a request that was refused"));
   const head = readHead(s, x, request);
-  if (!head.ok) return refuse(head.error);
+  if (!head.ok) {
+    distrusted.add(request.socket);
+    return refuse(head.error);
+  }
   const { headers, origin, target } = head.value;
   const matches = s.routes.find(target.segments);
   const match =
@@ -156,8 +166,13 @@ interface Head {
 }
 
 function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Result<Head, Denial> {
+  if (request.httpVersionMajor !== 1) return err(deny("exchange.malformed", `HTTP/${request.httpVersion}`));
   const headers = checkHeaders(request.rawHeaders, s.config.limits.headers_max);
   if (!headers.ok) return headers;
+  // RFC 9112 section 6.1: a peer before HTTP/1.1 does not know chunks, so whoever passed this on framed it otherwise.
+  if (headers.value.chunked && request.httpVersionMinor === 0) {
+    return err(deny("exchange.malformed", "Transfer-Encoding in HTTP/1.0"));
+  }
   x.host = headers.value.host;
   x.trace = startTrace(headers.value.traceparent, headers.value.tracestate);
   const host = headers.value.host.toLowerCase();

@@ -50,10 +50,12 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
   server.on("checkExpectation", (request: IncomingMessage) =>
     refuse(request.socket, deny("exchange.forbidden_header", "Expect")),
   );
-  server.on("connect", (request) => refuse(request.socket, deny("exchange.connect_refused")));
+  server.on("connect", (request) => refuseUnlessOpen(request.socket, deny("exchange.connect_refused")));
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
-    handlers.upgrade(facts, request, socket, head);
+    if (isOpenBefore(socket))
+      refuseUnlessOpen(request.socket, deny("exchange.upgrade_refused", "behind an open request"));
+    else handlers.upgrade(facts, request, socket, head);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
     // The client is gone, or the answer to an earlier request on this connection is under way: nothing can be said.
@@ -69,6 +71,12 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
     answerOnSocket(socket, { denial, requestId });
     handlers.refused(facts, denial, requestId, socket);
   }
+
+  /** Bytes written behind an open request would stand inside of its answer, or be taken for it. */
+  function refuseUnlessOpen(socket: Socket, denial: Denial): void {
+    if (isOpenBefore(socket)) socket.destroy();
+    refuse(socket, denial);
+  }
   return server;
 }
 
@@ -83,6 +91,11 @@ function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
     // `optional`: the connection stands, and `token/` refuses a certificate that the handshake did not trust.
     rejectUnauthorized: tls.client_certificates === "required",
   };
+}
+
+/** Whether a request on this connection still waits for its answer; one that is upgraded has none of its own. */
+function isOpenBefore(socket: Duplex): boolean {
+  return ((socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null) !== null;
 }
 
 /** Whether a response of an earlier request has begun on this connection. */

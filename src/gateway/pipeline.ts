@@ -145,7 +145,9 @@ function answer(
   note(x, refusal);
   const unread = !request.complete && !request.readableEnded;
   const declared = Number(request.headers["content-length"] ?? (request.headers["transfer-encoding"] ? Infinity : 0));
-  const close = unread && (expectsContinue || declared > DISCARD_BYTES_MAX);
+  // A head that means different things to different readers: what follows it on this connection is not trusted either.
+  const odd = refusal.denial.reason.startsWith("exchange.");
+  const close = odd || (unread && (expectsContinue || declared > DISCARD_BYTES_MAX));
   answerDenial(response, { ...refusal, requestId: x.requestId, close });
 }
 

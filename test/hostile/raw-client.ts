@@ -18,6 +18,8 @@ export interface RawConnection {
   write(bytes: string | Uint8Array): void;
   /** Resolves with the first `count` answers, or with those that came before the connection ended. */
   answers(count: number): Promise<RawAnswer[]>;
+  /** Resolves when the head of a first answer is here, or the connection ended without one. */
+  readonly answered: () => Promise<boolean>;
   /** Resolves when the other side has ended or reset the connection. */
   readonly closed: Promise<void>;
   /** The TLS session ticket that came last; it may arrive with the handshake or after it. */
@@ -60,6 +62,13 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
       for (;;) {
         const found = parseAnswers(text);
         if (found.length >= count || ended) return found;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+    },
+    async answered() {
+      for (;;) {
+        if (text.includes("\r\n\r\n")) return true;
+        if (ended) return false;
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
     },
