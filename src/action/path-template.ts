@@ -17,12 +17,14 @@ export interface PathTemplate {
 export const TEMPLATE_SEGMENTS_MAX = 32;
 
 const PARAM = /^\{([a-z][a-z0-9_]{0,62})\}$/;
-const LITERAL = /^[A-Za-z0-9._~!$&'()*+,;=:@-]+$/;
+/** RFC 3986 pchar without `*`: who writes `/mcp/*` means `**`, and must not get a literal in silence. */
+const LITERAL = /^[A-Za-z0-9._~!$&'()+,;=:@-]+$/;
 
 /** Parses a template. The error is a sentence for the person who wrote the configuration. */
 export function parsePathTemplate(text: string): Result<PathTemplate, string> {
   if (!text.startsWith("/")) return err("a path starts with `/`");
-  if (text === "/") return ok({ text, segments: [], rest: false });
+  // The path `/` is one empty segment, as a trailing slash is; nothing else may match it.
+  if (text === "/") return ok({ text, segments: [{ kind: "literal", text: "" }], rest: false });
   const parts = text.slice(1).split("/");
   const rest = parts.at(-1) === "**";
   if (rest) parts.pop();
@@ -35,7 +37,7 @@ export function parsePathTemplate(text: string): Result<PathTemplate, string> {
       if (names.has(param)) return err(`the parameter \`${param}\` stands twice in the path`);
       names.add(param);
       segments.push({ kind: "param", name: param });
-    } else if (part === "" || part === "." || part === ".." || !LITERAL.test(part) || part === "**") {
+    } else if (part === "" || part === "." || part === ".." || !LITERAL.test(part)) {
       return err(`\`${part}\` is not a path segment; write plain text, \`{name}\`, or \`**\` at the end`);
     } else {
       segments.push({ kind: "literal", text: part });
