@@ -82,8 +82,15 @@ function scan(text: string, depthMax: number): Denial | null {
   return null;
 }
 
+const ASCII = /^[\u0000-\u007f]*$/;
+
+/** Parsers that ignore case (Go's among them) fold all of Unicode: U+017F is an `s` to them, U+212A a `k`. */
+function fold(key: string): string {
+  return ASCII.test(key) ? key.toLowerCase() : key.toUpperCase().toLowerCase();
+}
+
 function addKey(keys: Set<string>, key: string): Denial | null {
-  const folded = key.toLowerCase();
+  const folded = fold(key);
   if (folded === FORBIDDEN_KEY) return deny("body.forbidden_key", "a prototype name");
   if (keys.has(folded)) return deny("body.duplicate_key", "a member name occurs twice, or in two spellings of case");
   keys.add(folded);
