@@ -34,31 +34,48 @@ async function measure(
   keep: (stage: Stage) => void,
 ): Promise<{ rows: Row[]; notes: string[] }> {
   const { plan, parts } = options;
-  const rows: Row[] = [];
   const tools = findLoadTools(options.mode !== "smoke", progress);
   const notes = [...tools.notes];
-  const ablation = parts.has("ablation") ? await measureAblation(plan, cores.gateway, progress) : [];
+  /** A part that fails is named, and the others are still measured. */
+  const attempt = async (name: string, run: () => Promise<Row[]>): Promise<Row[]> => {
+    try {
+      return await run();
+    } catch (error) {
+      notes.push(`${name} could not be measured: ${error instanceof Error ? error.message : String(error)}`);
+      return [];
+    }
+  };
+  const ablation = parts.has("ablation")
+    ? await attempt("ablation", () => measureAblation(plan, cores.gateway, progress))
+    : [];
   const loaded = parts.size > 1 || !parts.has("ablation") || plan.ablationRounds > 0;
-  if (tools.wrk !== undefined && tools.nginx !== undefined && loaded) {
-    const stage = await createStage(tools, cores, parts.has("mtls-bound"));
-    keep(stage);
-    const bare = await stage.startBare("plain");
-    const gateway = await stage.startGateway(1);
-    if (parts.has("all-checks") || parts.has("latency")) {
+  if (tools.wrk === undefined || tools.nginx === undefined || !loaded) return { rows: ablation, notes };
+
+  const rows: Row[] = [];
+  const stage = await createStage(tools, cores, parts.has("mtls-bound"));
+  keep(stage);
+  const gateway = await stage.startGateway(1);
+  if (parts.has("all-checks") || parts.has("latency")) {
+    const both = async (): Promise<Row[]> => {
+      const bare = await stage.startBare("plain");
       const load = await measureAllChecks(stage, bare, gateway, plan, progress);
       rows.push(...load.rows, ...restRows(load, ablation));
-      if (parts.has("latency")) {
-        rows.push(...(await measureLatency(stage, bare, gateway, { plan, reachedPerS: load.reachedPerS, progress })));
-      }
-    }
-    if (parts.has("mtls-bound")) rows.push(...(await measureMtls(stage, gateway, plan, progress)));
-    await gateway.stop();
-    if (parts.has("two-threads")) rows.push(...(await measureTwoThreads(stage, plan, progress)));
-    if (parts.has("ablation") && plan.ablationRounds > 0)
-      rows.push(...(await measureLoadAblation(stage, plan, progress)));
+      const { reachedPerS } = load;
+      return parts.has("latency") ? measureLatency(stage, bare, gateway, { plan, reachedPerS, progress }) : [];
+    };
+    rows.push(...(await attempt("all-checks and latency", both)));
   }
-  rows.push(...ablation);
-  return { rows, notes };
+  if (parts.has("mtls-bound")) {
+    rows.push(...(await attempt("mtls-bound", () => measureMtls(stage, gateway, plan, progress))));
+  }
+  await gateway.stop();
+  if (parts.has("two-threads")) {
+    rows.push(...(await attempt("two-threads", () => measureTwoThreads(stage, plan, progress))));
+  }
+  if (parts.has("ablation") && plan.ablationRounds > 0) {
+    rows.push(...(await attempt("ablation under load", () => measureLoadAblation(stage, plan, progress))));
+  }
+  return { rows: [...rows, ...ablation], notes };
 }
 
 async function main(words: readonly string[]): Promise<number> {
@@ -92,6 +109,9 @@ async function main(words: readonly string[]): Promise<number> {
     };
     process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : tableOf(report));
     return 0;
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
   } finally {
     await stage?.close();
   }

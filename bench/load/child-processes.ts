@@ -65,7 +65,11 @@ export function createChildProcesses(): ChildProcesses {
   };
   process.on("exit", onExit);
 
+  let closed = false;
+
   function launch(command: string, args: readonly string[], options: StartOptions): ChildProcess {
+    // After Ctrl-C the part that was measured goes on until it notices: it must not start anything new.
+    if (closed) throw new Error("the bench is ending");
     const pinned = options.cores !== undefined;
     const child = spawn(
       pinned ? "taskset" : command,
@@ -132,6 +136,7 @@ export function createChildProcesses(): ChildProcesses {
         child.stdin?.end(options.input ?? "");
       }),
     async close() {
+      closed = true;
       await Promise.all([...running].map(stop));
       process.off("exit", onExit);
     },

@@ -111,7 +111,8 @@ export async function createChecks(folder: string): Promise<Checks> {
   const rawHeaders = ["Host", host, "Authorization", `DPoP ${agents[0]?.token}`, "DPoP", proofs[0] as string];
   const routes = createRouteTable([{ route: "candidate", template: must(parsePathTemplate(route.path)) }]);
   const target: Target = must(parseTarget(BATCHED_PATH, host));
-  const params = routes.find(target.segments)[0]?.params ?? {};
+  const always = (): boolean => true;
+  const params = routes.find(target.segments, always, always)?.params ?? {};
   const agent = (verified[0] as (typeof verified)[number]).agentFor("dpop");
   const inputParts = {
     claimsJson: agent.claimsJson,
@@ -150,7 +151,7 @@ export async function createChecks(folder: string): Promise<Checks> {
       {
         call: () => {
           const head = must(checkHeaders(rawHeaders, config.limits.headers_max));
-          return routes.find(must(parseTarget(BATCHED_PATH, head.host)).segments);
+          return routes.find(must(parseTarget(BATCHED_PATH, head.host)).segments, always, always);
         },
       },
     ],
