@@ -17,14 +17,14 @@ read := inputs.with_changes(changes)
 score(value) := object.union(object.union(read, {"resource": {"type": "candidate_scores"}}), inputs.post({"score": value}))
 
 codes(i) := result if {
-	result := {reason.code | some reason in cordon.decision.reasons} with input as i
+	result := {reason.code | some reason in cordon.decision.reasons} with data.jobs as inputs.jobs with input as i
 }
 
 test_reads_its_job_without_salary if {
-	cordon.decision == {"allow": true, "reasons": [], "obligations": {"redact": ["/salary"]}} with input as read
+	cordon.decision == {"allow": true, "reasons": [], "obligations": {"redact": ["/salary"]}} with data.jobs as inputs.jobs with input as read
 }
 
-test_scores_its_candidates if cordon.decision.allow with input as score(87)
+test_scores_its_candidates if cordon.decision.allow with data.jobs as inputs.jobs with input as score(87)
 
 test_a_score_is_from_0_to_100 if {
 	every value in [-1, 101, "90", null] {
@@ -64,8 +64,8 @@ test_the_scope_is_needed if {
 }
 
 test_only_the_identifier_may_be_a_star if {
-	cordon.decision.allow with input as object.union(read, {"intent": {"scope": ["read:candidates:*"]}})
-	not cordon.decision.allow with input as object.union(read, {"intent": {"scope": ["*:*:*", "read:*:J42", "*:candidates:J42"]}})
+	cordon.decision.allow with data.jobs as inputs.jobs with input as object.union(read, {"intent": {"scope": ["read:candidates:*"]}})
+	not cordon.decision.allow with data.jobs as inputs.jobs with input as object.union(read, {"intent": {"scope": ["*:*:*", "read:*:J42", "*:candidates:J42"]}})
 }
 
 test_the_purpose_must_fit if {

@@ -12,6 +12,13 @@ base := {
 	"environment": {"time": "2026-11-23T15:00:00.000Z"},
 }
 
+# The jobs of the tests, so that a job can close in the policy's own data without breaking them.
+jobs := {
+	"J42": {"open": true, "closes_at": "2036-01-01T00:00:00Z"},
+	"J43": {"open": false, "closes_at": "2036-01-01T00:00:00Z"},
+	"J44": {"open": true, "closes_at": "2025-01-01T00:00:00Z"},
+}
+
 # The base with the given members laid over it, at every depth.
 with_changes(changes) := object.union(base, changes)
 

@@ -20,8 +20,15 @@ interface Leaf<R> {
 }
 
 export interface RouteTable<R> {
-  /** All routes of the most specific matching template; they differ by host or method. Empty where none matches. */
-  find(segments: readonly string[]): readonly RouteMatch<R>[];
+  /**
+   * Of the routes that `accepts` takes (those served under this host), the ones of the most specific matching template:
+   * the first one that `prefers` takes (its methods), else the first. Undefined where none matches.
+   */
+  find(
+    segments: readonly string[],
+    accepts: (route: R) => boolean,
+    prefers: (route: R) => boolean,
+  ): RouteMatch<R> | undefined;
 }
 
 function emptyNode<R>(): Node<R> {
@@ -57,24 +64,30 @@ export function createRouteTable<R>(routes: readonly { route: R; template: PathT
     (leaf.template.rest ? node.rests : node.ends).push(leaf);
   }
 
-  function walk(node: Node<R>, segments: readonly string[], depth: number): readonly Leaf<R>[] {
-    const segment = segments[depth];
-    if (segment === undefined) return node.ends.length > 0 ? node.ends : node.rests;
-    const literal = node.literals.get(segment);
-    if (literal !== undefined) {
-      const found = walk(literal, segments, depth + 1);
-      if (found.length > 0) return found;
-    }
-    // An empty segment is a trailing slash; it is never the value of a parameter.
-    if (node.param !== undefined && segment !== "") {
-      const found = walk(node.param, segments, depth + 1);
-      if (found.length > 0) return found;
-    }
-    return node.rests;
-  }
-
   return {
-    find: (segments) =>
-      walk(root, segments, 0).map((leaf) => ({ route: leaf.route, params: paramsOf(leaf.template, segments) })),
+    find(segments, accepts, prefers) {
+      const choose = (leaves: readonly Leaf<R>[]): Leaf<R> | undefined => {
+        let chosen: Leaf<R> | undefined;
+        for (const leaf of leaves) {
+          if (!accepts(leaf.route)) continue;
+          if (prefers(leaf.route)) return leaf;
+          chosen ??= leaf;
+        }
+        return chosen;
+      };
+      const walk = (node: Node<R>, depth: number): Leaf<R> | undefined => {
+        const segment = segments[depth];
+        if (segment === undefined) return choose(node.ends) ?? choose(node.rests);
+        const literal = node.literals.get(segment);
+        // An empty segment is a trailing slash; it is never the value of a parameter.
+        return (
+          (literal === undefined ? undefined : walk(literal, depth + 1)) ??
+          (node.param === undefined || segment === "" ? undefined : walk(node.param, depth + 1)) ??
+          choose(node.rests)
+        );
+      };
+      const leaf = walk(root, 0);
+      return leaf === undefined ? undefined : { route: leaf.route, params: paramsOf(leaf.template, segments) };
+    },
   };
 }

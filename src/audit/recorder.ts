@@ -7,7 +7,7 @@ export type AuditMode = "strict" | "batched";
 
 /** An event without `seq` and `written_at`: those are the writer's. All values are metadata or content hashes. */
 export interface AuditEvent {
-  readonly type: "intent" | "outcome" | "denied" | "containment" | "policy" | "denials" | "dropped";
+  readonly type: "intent" | "outcome" | "operator" | "denied" | "containment" | "policy" | "denials" | "dropped";
   /** RFC 3339 time of the event. */
   readonly at: string;
   readonly request_id?: string;

@@ -5,6 +5,8 @@ export interface BrokerThreadData {
   readonly broker: BrokerConfig;
   readonly publicOrigins: readonly string[];
   readonly dataFolder: string;
+  /** Assertions that were made before are refused, in Unix milliseconds: what was used before a restart is forgotten. */
+  readonly assertionsFromMs: number;
 }
 
 /** One line for the log: no token, assertion, proof or key is ever in it. */

@@ -15,7 +15,7 @@ import { loadSigningKey } from "./signing-key.ts";
 const CLOSE_TIMEOUT_MS = 2000;
 const LOG_TEXT_CHARACTERS_MAX = 200;
 
-const { broker, publicOrigins, dataFolder } = workerData as BrokerThreadData;
+const { broker, publicOrigins, dataFolder, assertionsFromMs } = workerData as BrokerThreadData;
 
 function post(message: FromBroker): void {
   parentPort?.postMessage(message);
@@ -61,10 +61,9 @@ function logEvents(provider: Provider): void {
 }
 
 async function start(): Promise<void> {
-  const startedAtS = Math.floor(Date.now() / 1000);
   const [signingKey, clientKeys] = await Promise.all([loadSigningKey(dataFolder), readClientKeys(broker.clients)]);
   const replayStore = createReplayStore(readMonotonicMs);
-  const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, startedAtS });
+  const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, assertionsFromMs });
   logEvents(provider);
   const server = createBrokerServer({ provider, issuer: broker.issuer, signingKey });
 

@@ -13,7 +13,8 @@ import { grantScopes } from "./scope.ts";
 export const SIGNATURE_ALGORITHMS = ["ES256", "EdDSA", "Ed25519"] as const;
 /** An assertion is made for one request; this bounds how long its id must be remembered. */
 const ASSERTION_LIFETIME_S_MAX = 300;
-const CLOCK_TOLERANCE_S = 15;
+/** How far ahead of this clock an assertion may be dated; after a restart no older one than this is accepted. */
+export const CLOCK_TOLERANCE_S = 5;
 
 type Context = NonNullable<Parameters<NonNullable<Configuration["assertJwtClientAuthClaimsAndHeader"]>>[0]>;
 
@@ -24,8 +25,8 @@ export interface ProviderOptions {
   /** Public keys by client id. */
   readonly clientKeys: ReadonlyMap<string, JWKS>;
   readonly replayStore: ReplayStore;
-  /** Unix seconds of the start: assertions from before may have been used before. */
-  readonly startedAtS: number;
+  /** Unix milliseconds: assertions from before may have been used at an issuer that ran here before. */
+  readonly assertionsFromMs: number;
 }
 
 export function createProvider(options: ProviderOptions): Provider {
@@ -55,7 +56,7 @@ export function createProvider(options: ProviderOptions): Provider {
     },
     assertJwtClientAuthClaimsAndHeader: (_ctx, claims, header) => {
       checkAssertionHeader(header);
-      checkAssertion(claims, options.startedAtS, Date.now() / 1000);
+      checkAssertion(claims, options.assertionsFromMs, Date.now() / 1000);
     },
     features: {
       clientCredentials: { enabled: true },
@@ -110,13 +111,14 @@ function clientMetadata(client: BrokerClient, keys: ReadonlyMap<string, JWKS>): 
 }
 
 /** RFC 7523 section 3 leaves `iat` and the lifetime open; both are needed to refuse a replay across a restart. */
-function checkAssertion(claims: Record<string, unknown>, startedAtS: number, nowS: number): void {
+function checkAssertion(claims: Record<string, unknown>, fromMs: number, nowS: number): void {
   const { iat, exp } = claims;
   if (!Number.isFinite(iat) || !Number.isFinite(exp)) throw new errors.InvalidClientAuth("iat and exp are required");
   if (Number(iat) > nowS + CLOCK_TOLERANCE_S) throw new errors.InvalidClientAuth("the assertion is from the future");
   if (Number(exp) - Number(iat) > ASSERTION_LIFETIME_S_MAX)
     throw new errors.InvalidClientAuth("the assertion lives too long");
-  if (Number(iat) < startedAtS) throw new errors.InvalidClientAuth("the assertion was made before the issuer started");
+  if (Number(iat) * 1000 <= fromMs)
+    throw new errors.InvalidClientAuth("the assertion was made before the issuer started");
 }
 
 /** RFC 7515 section 4.1.11: no extension is understood here, so none that is critical is accepted. */

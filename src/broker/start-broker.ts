@@ -10,6 +10,8 @@ export interface BrokerOptions {
   /** The gateway's origins: the resources that tokens may be issued for; the first one is the default. */
   readonly publicOrigins: readonly string[];
   readonly dataFolder: string;
+  /** Unix milliseconds; at least the start of the issuer, later where another one ran here a moment ago. */
+  readonly assertionsFromMs: number;
   readonly onLog: (entry: BrokerLog) => void;
   /** The thread ended although nobody closed it. */
   readonly onExit: (error: Error) => void;
@@ -34,8 +36,8 @@ export class BrokerStartError extends Error {
 
 /** Starts the embedded issuer. Rejects with a BrokerStartError. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { broker, publicOrigins, dataFolder } = options;
-  const data: BrokerThreadData = { broker, publicOrigins, dataFolder };
+  const { broker, publicOrigins, dataFolder, assertionsFromMs } = options;
+  const data: BrokerThreadData = { broker, publicOrigins, dataFolder, assertionsFromMs };
   // An empty environment: no variable such as DEBUG makes a library of this thread print what it handles.
   const worker = new Worker(workerUrl(import.meta.url, "./broker-thread"), {
     workerData: data,

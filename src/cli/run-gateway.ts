@@ -59,9 +59,9 @@ export async function runGateway(options: {
       },
     });
   } catch (error) {
+    await options.onStopped?.();
     if (!(error instanceof StartError)) throw error;
     process.stderr.write(`cordon: ${error.message}\n`);
-    await options.onStopped?.();
     return EXIT_CONFIG;
   }
   // Before the caller is told that it runs: a signal from then on drains.

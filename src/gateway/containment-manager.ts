@@ -23,7 +23,19 @@ export interface ContainmentManager {
 /** A thread that does not enforce a change within this time is ended and replaced: its end is its acknowledgement. */
 export const SILENCE_MS_MAX = 250;
 
-const RANK = { draining: 1, quarantined: 2, blocked: 3 } as const;
+/** How strict an entry is at this moment: a drain that has run out blocks. */
+export function strictness(entry: ContainmentEntry | undefined, nowMs: number): number {
+  if (entry === undefined) return 0;
+  if (entry.mode === "draining") return entry.drainUntilMs !== undefined && nowMs < entry.drainUntilMs ? 1 : 3;
+  return entry.mode === "quarantined" ? 2 : 3;
+}
+
+function tightensOver(entry: ContainmentEntry, before: ContainmentEntry | undefined, nowMs: number): boolean {
+  const [now, then] = [strictness(entry, nowMs), strictness(before, nowMs)];
+  if (now !== then || before === undefined) return now > then;
+  // A quarantine drops the deadline of a drain, and a later deadline gives time.
+  return entry.mode === before.mode && (entry.drainUntilMs ?? 0) <= (before.drainUntilMs ?? 0);
+}
 
 export function createContainmentManager(options: {
   readonly store: ContainmentStore;
@@ -102,7 +114,7 @@ export function createContainmentManager(options: {
         atMs,
       };
       const before = find(change.level, change.id);
-      const tightens = before === undefined || RANK[entry.mode] >= RANK[before.mode];
+      const tightens = tightensOver(entry, before, atMs);
       const delta: ContainmentDelta = { epoch: state.epoch + 1, set: entry };
       if (!tightens) {
         const problem = save() ?? trySave(() => store.save(delta));

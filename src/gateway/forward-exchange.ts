@@ -29,6 +29,7 @@ export async function forwardExchange(
     outcome = await sendOnce(s, x, judged, request, response, toMonitor);
   }
   const { result } = outcome;
+  x.sent = result.sent;
   x.bytesIn = result.requestBytes;
   x.bytesOut = result.responseBytes;
   x.upstreamUs = result.upstreamMs === null ? 0 : Math.round(result.upstreamMs * 1000);
@@ -86,8 +87,8 @@ async function sendOnce(
     responseHeaders: [["x-cordon-request-id", x.requestId]],
     onResponseStart: (_status, streaming) => {
       // From here on an answer of the supervisor would fall into the middle of this one.
-      s.pending.settled(x.pendingSlot);
-      x.pendingSlot = -1;
+      if (x.answerOwed) s.pending.settled(request.socket);
+      x.answerOwed = false;
       if (streaming) {
         open.streaming = true;
         s.metrics.openStreams(1);

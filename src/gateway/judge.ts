@@ -1,5 +1,5 @@
 // In: a request head (and where policy needs it, its body). Out: a judged exchange, or the denial that ends it.
-// Steps 1 to 6 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
+// Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Action, Environment, Resource } from "../action/action.ts";
@@ -69,10 +69,11 @@ export async function judge(
     return refuse(head.error);
   }
   const { headers, origin, target } = head.value;
-  const matches = s.routes.find(target.segments);
-  const match =
-    matches.find((one) => one.route.methods.has(x.method) && isHost(one.route, origin)) ??
-    matches.find((one) => isHost(one.route, origin));
+  const match = s.routes.find(
+    target.segments,
+    (route) => isHost(route, origin),
+    (route) => route.methods.has(x.method),
+  );
   x.route = match?.route;
 
   // 2. agent: the route is not told yet, so that an unproven caller learns nothing of what is served here.
@@ -151,7 +152,13 @@ export async function judge(
     decision: outcome.decision,
     quarantined,
     judgeAgain: () => {
-      const denial = settle(decideAt(s.clock.nowMs()).result).denial;
+      const again = settle(decideAt(s.clock.nowMs()).result);
+      const { denial } = again;
+      applyObligations(s, x, agent, route, again, quarantined);
+      // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.
+      if (denial === null && !sameOnResponse(again.decision, outcome.decision)) {
+        return deny("policy.denied", "the policy asks for other obligations now");
+      }
       return denial !== null && route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason)
         ? null
         : denial;
@@ -259,6 +266,10 @@ function settle(result: Result<Decision, Denial>): Settled {
   if (result.value.allow) return { decision: result.value, denial: null };
   const codes = result.value.reasons.map((reason) => reason.code).join(" ");
   return { decision: result.value, denial: deny("policy.denied", codes) };
+}
+
+function sameOnResponse({ obligations: a }: Decision, { obligations: b }: Decision): boolean {
+  return a.max_response_bytes === b.max_response_bytes && (a.redact ?? []).join("\n") === (b.redact ?? []).join("\n");
 }
 
 /** Alerts and containment. Returns whether this very exchange goes to the monitor instead of the tool. */

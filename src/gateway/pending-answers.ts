@@ -11,10 +11,10 @@ import { problemDocument } from "./answer.ts";
 const SLOTS = 4096;
 
 export interface PendingAnswers {
-  /** An answer is owed on this connection; returns the slot for `settled`, or -1 where none is free or it is TLS. */
-  owed(socket: Socket): number;
-  /** The answer has begun, or the connection is gone. */
-  settled(slot: number): void;
+  /** An answer is owed on this connection. Does nothing on TLS, and where no slot is free. */
+  owed(socket: Socket): void;
+  /** One answer has begun, or its exchange has ended. */
+  settled(socket: Socket): void;
 }
 
 export function createPendingBuffer(threads: number): SharedArrayBuffer {
@@ -28,22 +28,35 @@ function wordsOf(shared: SharedArrayBuffer, thread: number): Int32Array {
 /** The table as its thread uses it. A slot holds the descriptor plus one; zero is free. */
 export function attachPendingAnswers(shared: SharedArrayBuffer, thread: number): PendingAnswers {
   const words = wordsOf(shared, thread);
-  words.fill(0);
   const free = Array.from({ length: SLOTS }, (_, slot) => SLOTS - 1 - slot);
+  const connections = new WeakMap<Socket, { slot: number; owed: number }>();
+
+  /** A descriptor is used again as soon as its connection is closed: by then it must stand nowhere here. */
+  function register(socket: Socket): { slot: number; owed: number } | undefined {
+    const slot = "encrypted" in socket || socket.destroyed ? undefined : free.pop();
+    if (slot === undefined) return undefined;
+    const entry = { slot, owed: 0 };
+    connections.set(socket, entry);
+    socket.once("close", () => {
+      Atomics.store(words, slot, 0);
+      entry.owed = 0;
+      connections.delete(socket);
+      free.push(slot);
+    });
+    return entry;
+  }
+
   return {
     owed(socket) {
-      if ("encrypted" in socket) return -1;
-      const fd = (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd;
-      if (fd === undefined || fd < 0) return -1;
-      const slot = free.pop();
-      if (slot === undefined) return -1;
-      Atomics.store(words, slot, fd + 1);
-      return slot;
+      const entry = connections.get(socket) ?? register(socket);
+      if (entry === undefined) return;
+      const fd = (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+      if (++entry.owed === 1 && fd >= 0) Atomics.store(words, entry.slot, fd + 1);
     },
-    settled(slot) {
-      if (slot < 0) return;
-      Atomics.store(words, slot, 0);
-      free.push(slot);
+    settled(socket) {
+      const entry = connections.get(socket);
+      if (entry === undefined || entry.owed === 0) return;
+      if (--entry.owed === 0) Atomics.store(words, entry.slot, 0);
     },
   };
 }
@@ -57,7 +70,9 @@ export function answerForThread(shared: SharedArrayBuffer, thread: number, reque
     `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nretry-after: 1\r\n` +
     `connection: close\r\n\r\n${body}`;
   let answered = 0;
-  for (const word of wordsOf(shared, thread)) {
+  const words = wordsOf(shared, thread);
+  for (let slot = 0; slot < words.length; slot++) {
+    const word = Atomics.exchange(words, slot, 0);
     if (word === 0) continue;
     try {
       writeSync(word - 1, answer);

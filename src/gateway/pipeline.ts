@@ -14,6 +14,7 @@
 //
 // Steps 1 to 5 are in judge.ts. Nothing falls through: an unexpected throw is a deny with an id that stands in the log.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { answerDenial, answerOnSocket } from "./answer.ts";
 import { deny, REASONS } from "../errors.ts";
@@ -35,10 +36,12 @@ export async function runExchange(
   expectsContinue: boolean,
 ): Promise<void> {
   const x = openFacts(s, listener, request);
-  x.pendingSlot = s.pending.owed(request.socket);
+  s.pending.owed(request.socket);
+  x.answerOwed = true;
   await guarded(
     s,
     x,
+    request.socket,
     async () => {
       const allowed = await admit(s, x, request, false, () => {
         if (expectsContinue) response.writeContinue();
@@ -69,6 +72,7 @@ export async function runUpgrade(
   await guarded(
     s,
     x,
+    request.socket,
     async () => {
       const allowed = await admit(s, x, request, true, () => undefined);
       const refusal =
@@ -110,6 +114,7 @@ async function admit(
 async function guarded(
   s: Services,
   x: ExchangeFacts,
+  socket: Socket,
   run: () => Promise<void>,
   reply: (refusal: Refusal) => void,
 ): Promise<void> {
@@ -129,7 +134,7 @@ async function guarded(
     reply({ denial: deny("gateway.internal_error", x.errorId) });
   } finally {
     s.metrics.exchangesInFlight(-1);
-    s.pending.settled(x.pendingSlot);
+    if (x.answerOwed) s.pending.settled(socket);
     finishExchange(s, x);
     s.ended();
   }
@@ -156,7 +161,7 @@ function note(x: ExchangeFacts, refusal: Refusal): void {
   x.status = status;
   x.reason = refusal.denial.reason;
   x.detail = refusal.denial.detail ?? "";
-  x.outcome = outcomeOf(refusal.denial);
+  x.outcome = x.sent ? "failed" : outcomeOf(refusal.denial);
 }
 
 function openFacts(s: Services, listener: ListenerFacts, request: IncomingMessage): ExchangeFacts {

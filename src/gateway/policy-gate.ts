@@ -39,7 +39,6 @@ export function createPolicyGate(options: {
 }): PolicyGate {
   const { thread, watch, monotonicMs, budgetMs } = options;
   let evaluator: Evaluator | undefined;
-  let module: WebAssembly.Module | undefined;
   let revision: PolicyRevision | undefined;
   let revisionKey = "";
   const suspendedRevisions = new Set<string>();
@@ -57,17 +56,12 @@ export function createPolicyGate(options: {
       return revisionKey;
     },
     load(policy) {
-      const next =
-        policy.module === module && evaluator !== undefined
-          ? evaluator
-          : options.createEvaluator({
-              module: policy.module,
-              dataJson: policy.dataJson,
-              memoryPagesMax: options.memoryPagesMax,
-            });
-      if (next === evaluator) next.setData(policy.dataJson);
-      evaluator = next;
-      module = policy.module;
+      // Throws where the module or the data does not load: the one before then stays in force.
+      evaluator = options.createEvaluator({
+        module: policy.module,
+        dataJson: policy.dataJson,
+        memoryPagesMax: options.memoryPagesMax,
+      });
       revision = policy.revision;
       revisionKey = `${policy.revision.bundle} ${policy.revision.data}`;
     },

@@ -102,6 +102,8 @@ export interface ExchangeFacts {
   errorId: string;
   /** An intent may stand in the audit log, so an outcome has to follow. */
   intended: boolean;
-  /** Slot of `Services.pending` while an answer is owed, else -1. */
-  pendingSlot: number;
+  /** Whether `Services.pending` still counts this exchange. */
+  answerOwed: boolean;
+  /** A byte may have reached the tool: from then on it is never called denied. */
+  sent: boolean;
 }

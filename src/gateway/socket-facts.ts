@@ -35,6 +35,7 @@ export function openSocketFacts(
     upstreamUs: 0,
     errorId: "",
     intended: false,
-    pendingSlot: -1,
+    answerOwed: false,
+    sent: false,
   };
 }

@@ -1,12 +1,13 @@
 // In: a frozen configuration. Out: a running gateway: data threads, writer, issuer, operators' API, and their supervision.
 // The main thread carries no traffic. Whatever fails at start ends it with one clear line; later faults mend themselves.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:net";
 import path from "node:path";
 import { createContainmentStore } from "../admin/containment-store.ts";
 import { openControlDatabase } from "../admin/control-database.ts";
 import { createOperators } from "../admin/operators.ts";
 import { createAdminServer } from "../admin/server.ts";
+import type { AuditEvent } from "../audit/recorder.ts";
 import { startAuditWriter } from "../audit/start-audit-writer.ts";
 import type { Config } from "../config/schema.ts";
 import { attachEpoch, createEpochBuffer } from "../containment/epoch.ts";
@@ -19,7 +20,7 @@ import { createContainmentManager } from "./containment-manager.ts";
 import { createControl } from "./control.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { attachEvaluationWatch, createEvaluationBuffer } from "./evaluation-watch.ts";
-import { createPendingBuffer } from "./pending-answers.ts";
+import { answerForThread, createPendingBuffer } from "./pending-answers.ts";
 import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
@@ -76,8 +77,19 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     base.wallMs,
     folder.value.lastAliveMs === 0 ? 0 : folder.value.lastAliveMs + KEEP_ALIVE_MS + config.proof.max_ahead_s * 1000,
   );
-  const keepAlive = setInterval(() => folder.value.keepAlive(clock.nowMs()), KEEP_ALIVE_MS);
-  folder.value.keepAlive(clock.nowMs());
+  let aliveWritten = true;
+  const sayAlive = (): void => {
+    try {
+      folder.value.keepAlive(clock.nowMs());
+      aliveWritten = true;
+    } catch (error) {
+      // A full or read-only disk must not end the process; the next start then waits for too short a time at worst.
+      if (aliveWritten) log.error("the sign of life in the data folder cannot be written", { error });
+      aliveWritten = false;
+    }
+  };
+  const keepAlive = setInterval(sayAlive, KEEP_ALIVE_MS);
+  sayAlive();
   closers.push(() => clearInterval(keepAlive));
 
   const threads = threadCount(config);
@@ -104,10 +116,8 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   });
   closers.push(() => audit.close());
 
-  const database = openControlDatabase(path.join(config.data_folder, "control.sqlite"));
+  const { database, store, operators } = openControlStores(config.data_folder, clock.nowMs());
   closers.push(() => database.close());
-  const store = createContainmentStore(database);
-  const operators = createOperators(database, path.join(config.data_folder, "operator.key"), clock.nowMs());
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
 
   const ports = await choosePorts(config, threads > 1);
@@ -131,7 +141,9 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     }),
     connectAudit: () => audit.connect(),
     onMessage: messages.onMessage,
+    onEnding: (thread) => answerForThread(shared.pending, thread.index, randomUUID()),
     onEnd: (thread, why) => {
+      evaluation.end(thread.index);
       messages.onEnd(thread);
       policySwitch.onEnd(thread);
       if (why !== "drained") {
@@ -143,7 +155,6 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     pool,
     epoch,
     evaluation,
-    pending: shared.pending,
     budgetMs: config.policy.evaluation_budget_ms,
     revisionKey: () => {
       const revision = policySwitch.current?.revision;
@@ -178,14 +189,14 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   const policy = created.value;
   closers.push(() => created.value.close());
 
-  const broker = await superviseIssuer(config, log).catch((error: unknown) => {
+  await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
+    log.warn("waiting, so that no proof from before the restart is accepted again", { ms }),
+  );
+  const broker = await superviseIssuer(config, log, proofsFromMs).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
   if (broker !== undefined) closers.push(() => broker.close());
 
-  await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
-    log.info("waiting, so that no proof from before the restart is accepted again", { ms }),
-  );
   let stopping = false;
   closers.push(() => pool.drain(0));
   await pool.start().catch((error: unknown) => {
@@ -222,7 +233,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     operators,
     logChange: (change) => {
       log.info("operator", { ...change });
-      audit.record({ type: "containment", at: new Date(clock.nowMs()).toISOString(), ...change });
+      audit.record({ type: changeType(change.action), at: new Date(clock.nowMs()).toISOString(), ...change });
     },
     logFailure: (id, error) => log.error("the operators' API failed", { error_id: id, error }),
     version,
@@ -246,11 +257,29 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
       await audit.close();
       clearInterval(rotation);
       clearInterval(keepAlive);
-      folder.value.keepAlive(clock.nowMs());
+      sayAlive();
       database.close();
       folder.value.close();
     },
   };
+}
+
+function openControlStores(folder: string, nowMs: number) {
+  const file = path.join(folder, "control.sqlite");
+  try {
+    const database = openControlDatabase(file);
+    const store = createContainmentStore(database);
+    const operators = createOperators(database, path.join(folder, "operator.key"), nowMs);
+    return { database, store, operators };
+  } catch (error) {
+    throw new StartError(`${file} cannot be used: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** `containment.blocked`, `policy.data`, `operators.add`: what was changed is the type of the record. */
+function changeType(action: string): AuditEvent["type"] {
+  if (action.startsWith("containment.")) return "containment";
+  return action.startsWith("policy.") ? "policy" : "operator";
 }
 
 function createSharedMemory(config: Config, threads: number, nowMs: number): SharedMemory {

@@ -12,19 +12,30 @@ export interface SupervisedIssuer {
 /** How long after its end, or after a failed try, the issuer is started again. */
 const RESTART_MS = 1000;
 
-/** Undefined where none is configured. Rejects where the first start fails. */
-export async function superviseIssuer(config: Config, log: ServiceLog): Promise<SupervisedIssuer | undefined> {
+/** An issuer that ended may have accepted assertions that were dated up to so far ahead of its end. */
+const ASSERTIONS_AHEAD_MS = 5000;
+
+/**
+ * Undefined where none is configured. Rejects where the first start fails. `assertionsFromMs`: older client assertions are
+ * refused, since what was used before a restart is forgotten.
+ */
+export async function superviseIssuer(
+  config: Config,
+  log: ServiceLog,
+  assertionsFromMs: number,
+): Promise<SupervisedIssuer | undefined> {
   const { broker } = config;
   if (broker === undefined) return undefined;
   let running: Broker | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
-  async function start(): Promise<Broker> {
+  async function start(fromMs: number): Promise<Broker> {
     return startBroker({
       broker: broker as NonNullable<typeof broker>,
       publicOrigins: config.public_origins,
       dataFolder: config.data_folder,
+      assertionsFromMs: fromMs,
       onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
       onExit: (error) => {
         running = undefined;
@@ -37,7 +48,7 @@ export async function superviseIssuer(config: Config, log: ServiceLog): Promise<
   function restartLater(): void {
     if (closed) return;
     timer = setTimeout(() => {
-      start().then(
+      start(Date.now() + ASSERTIONS_AHEAD_MS).then(
         async (again) => {
           if (closed) await again.close();
           else {
@@ -53,7 +64,7 @@ export async function superviseIssuer(config: Config, log: ServiceLog): Promise<
     }, RESTART_MS);
   }
 
-  running = await start();
+  running = await start(assertionsFromMs);
   return {
     url: running.url,
     async close() {

@@ -4,7 +4,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
 import type { MetricsRegistry } from "../telemetry/metric-snapshot.ts";
 import { createMetricsRegistry } from "../telemetry/metrics-registry.ts";
-import type { ContainmentManager } from "./containment-manager.ts";
+import { type ContainmentManager, strictness } from "./containment-manager.ts";
 import type { PolicySwitch } from "./policy-switch.ts";
 import type { SeenAgentsTable } from "./seen-agents-table.ts";
 import type { DataThread, ThreadPool } from "./thread-pool.ts";
@@ -20,7 +20,6 @@ export interface ThreadMessages {
 
 /** A thread that is busy for longer is left out of this scrape; its counts come with the next one. */
 const COLLECT_MS_MAX = 500;
-const RANK = { active: 0, draining: 1, quarantined: 2, blocked: 3 } as const;
 
 export function createThreadMessages(options: {
   readonly log: ServiceLog;
@@ -40,10 +39,12 @@ export function createThreadMessages(options: {
   async function containByPolicy(message: Extract<FromThread, { type: "contain" }>): Promise<void> {
     const level = "agent";
     const present = containment.entries().find((entry) => entry.level === level && entry.id === message.agent);
-    if (present !== undefined && RANK[present.mode] >= RANK[message.mode]) return;
+    // A quarantine in place of a drain would lose its deadline: an agent that is being drained is blocked instead.
+    const mode = present?.mode === "draining" ? "blocked" : message.mode;
+    if (present !== undefined && strictness(present, clock.nowMs()) >= (mode === "blocked" ? 3 : 2)) return;
     const reason = message.reason.slice(0, 500);
-    const applied = await containment.contain({ level, id: message.agent, mode: message.mode, reason }, message.by);
-    const fields = { agent: message.agent, mode: message.mode, by: message.by, reason };
+    const applied = await containment.contain({ level, id: message.agent, mode, reason }, message.by);
+    const fields = { agent: message.agent, mode, by: message.by, reason };
     if (applied.ok) log.warn("an agent was contained by the policy", fields);
     else log.error("an agent was contained by the policy, but not for good", { ...fields, error: applied.error });
     audit.record({

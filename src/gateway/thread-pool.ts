@@ -28,6 +28,8 @@ export interface ThreadPoolOptions {
   readonly startData: () => Omit<DataThreadStart, "thread" | "control" | "audit">;
   readonly connectAudit: () => MessagePort;
   readonly onMessage: (thread: DataThread, message: FromThread) => void;
+  /** Called right before a thread is ended: how many waiting clients were answered for it. */
+  readonly onEnding: (thread: DataThread) => number;
   readonly onEnd: (thread: DataThread, why: string) => void;
 }
 
@@ -64,6 +66,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       name: `data-${index}`,
     });
     let why = "the thread ended";
+    let ending = false;
     const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     const thread: DataThread = {
       index,
@@ -73,7 +76,9 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       streams: 0,
       send: (message) => port1.postMessage(message),
       end: async (reason) => {
-        why = reason;
+        if (ending) return;
+        ending = true;
+        why = `${reason}; ${options.onEnding(thread)} waiting clients were answered 503`;
         await worker.terminate();
       },
     };

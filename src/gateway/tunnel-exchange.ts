@@ -6,7 +6,7 @@ import { openTunnel } from "../upstream/tunnel.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import type { Judged, Refusal } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
-import { recordOutcome } from "./record-exchange.ts";
+import { NOTHING_SENT, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
 /** Null when the tunnel was open; a refusal when nothing was answered yet. */
@@ -19,6 +19,13 @@ export async function tunnelExchange(
   head: Buffer,
 ): Promise<Refusal | null> {
   const { route, agent, quarantined } = judged;
+  const { redact, max_response_bytes: cap } = judged.decision.obligations;
+  if (redact !== undefined || cap !== undefined) {
+    // What a tunnel carries is not read, so an obligation on it could not be kept.
+    const denial = deny("upstream.cannot_redact", "an obligation on a tunnel");
+    recordOutcome(s, x, NOTHING_SENT);
+    return { denial };
+  }
   const beforeSend = (): Denial | null => {
     const verdict = s.containment.verdictFor(agent);
     const contained = s.containment.check(agent, verdict);
@@ -48,6 +55,7 @@ export async function tunnelExchange(
   try {
     const result = await handle.closed;
     const { opened } = result;
+    x.sent = result.sent;
     x.bytesIn = result.bytesIn;
     x.bytesOut = result.bytesOut;
     x.status = result.status ?? 0;

@@ -1,10 +1,8 @@
 // In: what each thread said last, in shared memory. Out: the end of a thread that hangs, and the suspension of what made it.
 // H12: a policy revision, or an agent, that makes the evaluation overrun twice on a route is refused there.
-import { randomUUID } from "node:crypto";
 import type { EpochWords } from "../containment/epoch.ts";
 import { readMonotonicMs } from "../lib/clock.ts";
 import type { EvaluationWatch, Overrun } from "./evaluation-watch.ts";
-import { answerForThread } from "./pending-answers.ts";
 import type { Suspension } from "./thread-messages.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
@@ -25,7 +23,6 @@ export function startWatchdog(options: {
   readonly pool: ThreadPool;
   readonly epoch: EpochWords;
   readonly evaluation: EvaluationWatch;
-  readonly pending: SharedArrayBuffer;
   readonly budgetMs: number;
   readonly revisionKey: () => string;
   readonly onOverrun: (overrun: Overrun, suspended: boolean) => void;
@@ -68,9 +65,7 @@ export function startWatchdog(options: {
       // Suspensions first, so that the successor starts with them.
       if (overrun !== null) onOverrun(overrun);
       const why = overrun === null ? `silent for ${silentMs} ms` : `a policy evaluation ran for ${overrun.ms} ms`;
-      evaluation.end(thread.index);
-      const answered = answerForThread(options.pending, thread.index, randomUUID());
-      void thread.end(`${why}; ${answered} waiting clients were answered 503`);
+      void thread.end(why);
     }
   }, LOOK_MS);
 

@@ -228,6 +228,7 @@ test("the signing key is kept in a private file, survives a restart, and is refu
     broker: { ...issuer.config, port: 0 },
     publicOrigins: [GATEWAY_ORIGIN],
     dataFolder: issuer.dataFolder,
+    assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
     onExit: () => undefined,
   };
@@ -251,6 +252,7 @@ test("H28 a port in use, or a client's private key in its public file, is one cl
     broker: issuer.config,
     publicOrigins: [GATEWAY_ORIGIN],
     dataFolder: issuer.dataFolder,
+    assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
     onExit: () => undefined,
   };

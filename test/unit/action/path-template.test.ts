@@ -17,8 +17,30 @@ function template(text: string): PathTemplate {
 /** The name of the route that `path` finds, with its parameters. */
 function find(templates: readonly string[], path: string): [string, Record<string, string>][] {
   const table = createRouteTable(templates.map((text) => ({ route: text, template: template(text) })));
-  return table.find(path.slice(1).split("/")).map(({ route, params }) => [route, { ...params }]);
+  const found = table.find(
+    path.slice(1).split("/"),
+    () => true,
+    () => true,
+  );
+  return found === undefined ? [] : [[found.route, { ...found.params }]];
 }
+
+test("a more specific route of another host hides nothing, and of equal ones the one with the method is found", () => {
+  const routes = ["a /x/y GET", "b /** GET", "b /x/{p} POST", "b /x/{q} GET"];
+  const table = createRouteTable(routes.map((route) => ({ route, template: template(route.split(" ")[1] ?? "") })));
+  const ask = (host: string, method: string, path: string): string | undefined =>
+    table.find(
+      path.slice(1).split("/"),
+      (route) => route.startsWith(host),
+      (route) => route.endsWith(method),
+    )?.route;
+  assert.equal(ask("a", "GET", "/x/y"), "a /x/y GET");
+  assert.equal(ask("b", "GET", "/x/y"), "b /x/{q} GET");
+  assert.equal(ask("b", "POST", "/x/y"), "b /x/{p} POST");
+  assert.equal(ask("b", "DELETE", "/x/y"), "b /x/{p} POST");
+  assert.equal(ask("b", "GET", "/z"), "b /** GET");
+  assert.equal(ask("a", "GET", "/z"), undefined);
+});
 
 test("a template is plain segments, parameters and a rest at its end", () => {
   assert.deepEqual(template("/jobs/{job_id}/**"), {
