@@ -119,6 +119,17 @@ export function addPolicyRoutes(server: FastifyInstance, context: AdminContext):
       return result.ok ? result.value : policyRefused(reply, result.error);
     },
   );
+
+  server.delete(
+    "/policy/data",
+    { config, schema: change("Take the data that was put back; the policy's own is in force again", schemas.POLICY) },
+    async (request, reply) => {
+      const operator = operatorOf(request);
+      const attempt = { action: "policy.data.reset", target: "policy data", reason: "" };
+      const result = await logged(context, operator, attempt, () => control.resetPolicyData(operator.name));
+      return result.ok ? result.value : policyRefused(reply, result.error);
+    },
+  );
 }
 
 export function addOperatorRoutes(server: FastifyInstance, context: AdminContext): void {

@@ -102,6 +102,8 @@ export interface ControlPlane {
   reloadPolicy(by: string): Promise<Result<PolicyInfo, string>>;
   /** Replaces the policy's data; `json` is well-formed JSON text of an object. */
   putPolicyData(json: string, by: string): Promise<Result<PolicyInfo, string>>;
+  /** Takes that data back: the configured file's, or the bundle's own, is in force again. */
+  resetPolicyData(by: string): Promise<Result<PolicyInfo, string>>;
   /** Resolves when every thread enforces the change and it is on disk. `change` was checked by `validateChange`. */
   contain(change: ContainmentChange, by: string): Promise<Result<Applied, string>>;
   release(level: Level, id: string, reason: string, by: string): Promise<Result<Applied, string>>;

@@ -90,6 +90,9 @@ function registerPolicy(program: Command): void {
       return run(options, { method: "PUT", path: "/v1/policy/data", text }, policyText);
     },
   );
+  control(data.command("reset").description("take data that was put back; the policy's own is in force again")).action(
+    (options: Options) => run(options, { method: "DELETE", path: "/v1/policy/data" }, policyText),
+  );
 }
 
 function registerOperators(program: Command): void {

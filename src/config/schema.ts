@@ -198,6 +198,13 @@ const limits = z.strictObject({
   headers_timeout_ms: ms.default(10_000),
   request_timeout_ms: ms.default(60_000),
   idle_timeout_ms: ms.default(65_000),
+  block_grace_ms: z
+    .int()
+    .min(0)
+    .default(5000)
+    .describe(
+      "How long an upload or a single response may go on after its agent was contained; streams are cut at once.",
+    ),
   drain_timeout_ms: ms.default(10_000).describe("How long open exchanges may take after SIGTERM."),
 });
 

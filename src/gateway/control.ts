@@ -90,6 +90,7 @@ export function createControl(options: ControlOptions): ControlPlane {
     policy: () => policy.info(),
     reloadPolicy: (by) => policy.reload(by),
     putPolicyData: (json, by) => policy.putData(json, by),
+    resetPolicyData: (by) => policy.resetData(by),
     contain: (change, by) => containment.contain(change, by),
     release: (level, id, reason, by) => containment.release(level, id, reason, by),
     containments: () => containment.entries(),

@@ -65,7 +65,7 @@ export function createServices(given: {
     metrics: createThreadMetrics(),
     forwarder,
     monitor: config.quarantine === undefined ? undefined : prepare(forwarder, config.quarantine.monitor),
-    open: createOpenExchanges(),
+    open: createOpenExchanges(config.limits.block_grace_ms),
     pending: attachPendingAnswers(start.shared.pending, thread),
     denials: createDenialCounter(clock.nowMs()),
     seen: createSeenAgents(),

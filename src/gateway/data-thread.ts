@@ -10,7 +10,7 @@ import { createClock } from "../lib/clock.ts";
 import { createContainmentGate } from "./containment-gate.ts";
 import { createServices } from "./create-services.ts";
 import { createListener, listen, statusOf } from "./listen.ts";
-import { runExchange, runUpgrade } from "./pipeline.ts";
+import { breakExchange, runExchange, runUpgrade } from "./pipeline.ts";
 import { finishExchange } from "./record-exchange.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import type { Services } from "./services.ts";
@@ -175,6 +175,7 @@ async function main(): Promise<void> {
         x.status = statusOf(denial);
         finishExchange(services, x);
       },
+      broken: breakExchange,
       nextId: services.nextId,
     });
     servers.push(server);

@@ -101,7 +101,8 @@ async function sendOnce(
     toMonitor,
     revision: s.policy.revisionKey,
     judgeAgain: judged.judgeAgain,
-    cut: (denial) => handle.cut(denial),
+    // A write that the tool has in full is followed to its outcome and recorded; only its response is withheld (H20).
+    cut: (denial) => handle.cut(denial, { follow: denial.reason === "stream.cut_containment" }),
     cutAtMs: undefined,
   };
   s.open.add(open);

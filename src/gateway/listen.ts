@@ -15,6 +15,8 @@ export interface ListenerHandlers {
   upgrade(listener: ListenerFacts, request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** A request that could not be parsed, or asked for CONNECT: answered already with `requestId`. */
   refused(listener: ListenerFacts, denial: Denial, requestId: string, socket: Socket): void;
+  /** The body of a request that is being judged or forwarded broke off or took too long: its own exchange says so. */
+  broken(request: IncomingMessage, denial: Denial, socket: Socket): void;
   nextId(): string;
 }
 
@@ -31,6 +33,8 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
     maxHeaderSize: limits.header_bytes_max,
     headersTimeout: limits.headers_timeout_ms,
     requestTimeout: limits.request_timeout_ms,
+    // A client that opens TCP and never speaks TLS must not hold a connection for Node's two minutes.
+    handshakeTimeout: limits.headers_timeout_ms,
     keepAliveTimeout: limits.idle_timeout_ms,
     connectionsCheckingInterval: CONNECTION_CHECK_MS,
     // Never on by accident, for example by a flag of the process: lenient framing is request smuggling.
@@ -46,24 +50,31 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
   server.maxConnections = limits.connections_max;
   server.on("request", (request, response) => handlers.request(facts, request, response, false));
   server.on("checkContinue", (request, response) => handlers.request(facts, request, response, true));
-  // An expectation that we do not know must not be forwarded, nor ignored (RFC 9110 section 10.1.1).
-  server.on("checkExpectation", (request: IncomingMessage) =>
-    refuse(request.socket, deny("exchange.forbidden_header", "Expect")),
-  );
+  // An expectation that we do not know is refused by the pipeline, in its turn (RFC 9110 section 10.1.1).
+  server.on("checkExpectation", (request, response) => handlers.request(facts, request, response, false));
   server.on("connect", (request) => refuseUnlessOpen(request.socket, deny("exchange.connect_refused")));
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
-    if (isOpenBefore(socket))
+    if (openExchange(socket) !== undefined)
       refuseUnlessOpen(request.socket, deny("exchange.upgrade_refused", "behind an open request"));
     else handlers.upgrade(facts, request, socket, head);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
-    // The client is gone, or the answer to an earlier request on this connection is under way: nothing can be said.
-    if (error.code === "ECONNRESET" || !socket.writable || isAnswering(socket)) {
+    const open = openExchange(socket);
+    // The client is gone, or an answer on this connection is under way: nothing can be said.
+    if (error.code === "ECONNRESET" || !socket.writable || open?.headersSent === true) {
       socket.destroy();
-      return;
+    } else if (open === undefined) {
+      refuse(socket as Socket, denialFor(error));
+    } else if (!open.req.complete) {
+      handlers.broken(open.req, denialFor(error), socket as Socket);
+    } else {
+      // Garbage behind a whole request: an answer to it would be taken for the answer to that request. Nothing more is
+      // read, and the connection ends when that answer is out.
+      open.shouldKeepAlive = false;
+      open.once("close", () => socket.destroy());
+      handlers.refused(facts, denialFor(error), handlers.nextId(), socket as Socket);
     }
-    refuse(socket as Socket, denialFor(error));
   });
 
   function refuse(socket: Socket, denial: Denial): void {
@@ -74,7 +85,7 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
 
   /** Bytes written behind an open request would stand inside of its answer, or be taken for it. */
   function refuseUnlessOpen(socket: Socket, denial: Denial): void {
-    if (isOpenBefore(socket)) socket.destroy();
+    if (openExchange(socket) !== undefined) socket.destroy();
     refuse(socket, denial);
   }
   return server;
@@ -93,15 +104,9 @@ function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
   };
 }
 
-/** Whether a request on this connection still waits for its answer; one that is upgraded has none of its own. */
-function isOpenBefore(socket: Duplex): boolean {
-  return ((socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? null) !== null;
-}
-
-/** Whether a response of an earlier request has begun on this connection. */
-function isAnswering(socket: Duplex): boolean {
-  const message = (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage;
-  return message?.headersSent === true;
+/** The answer that is owed first on this connection, if any; a request that is upgraded has none of its own. */
+function openExchange(socket: Duplex): ServerResponse<IncomingMessage> | undefined {
+  return (socket as Duplex & { _httpMessage?: ServerResponse<IncomingMessage> | null })._httpMessage ?? undefined;
 }
 
 function denialFor(error: NodeJS.ErrnoException): Denial {
@@ -116,7 +121,10 @@ export function listen(server: Server, address: string, port: number, reusePort:
     server.once("error", reject);
     server.listen({ host: address, port, reusePort }, () => {
       server.off("error", reject);
-      server.on("error", () => server.close());
+      // A listener that fails later ends its thread, so that a successor listens in its place.
+      server.on("error", (error) => {
+        throw error;
+      });
       resolve();
     });
   });

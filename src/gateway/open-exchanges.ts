@@ -19,9 +19,6 @@ export interface OpenExchange {
   cutAtMs: number | undefined;
 }
 
-/** How long a single response may still take after its agent was blocked. */
-export const BLOCK_GRACE_MS = 5000;
-
 export interface OpenExchanges {
   readonly size: number;
   readonly streams: number;
@@ -39,7 +36,8 @@ export interface SweepNow {
   readonly verdictFor: (agent: Agent) => ContainmentVerdict;
 }
 
-export function createOpenExchanges(): OpenExchanges {
+/** `blockGraceMs`: how long a single response or an upload may still take after its agent was contained. */
+export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
   const open = new Set<OpenExchange>();
 
   function check(exchange: OpenExchange, now: SweepNow): Denial | null {
@@ -47,7 +45,7 @@ export function createOpenExchanges(): OpenExchanges {
     const contained = verdict.mode === "blocked" || (verdict.mode === "quarantined" && !exchange.toMonitor);
     if (contained) {
       if (exchange.streaming) return deny("stream.cut_containment", verdict.entry?.reason);
-      exchange.cutAtMs ??= now.monotonicMs + BLOCK_GRACE_MS;
+      exchange.cutAtMs ??= now.monotonicMs + blockGraceMs;
       return now.monotonicMs >= exchange.cutAtMs ? deny("stream.cut_containment", "grace is over") : null;
     }
     exchange.cutAtMs = undefined;

@@ -17,7 +17,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { answerDenial, answerOnSocket } from "./answer.ts";
-import { deny, REASONS } from "../errors.ts";
+import { type Denial, deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
 import { judge, type Judged, type Refusal } from "./judge.ts";
 import { finishExchange, NOTHING_SENT, outcomeOf, recordIntent, recordOutcome } from "./record-exchange.ts";
@@ -157,16 +157,31 @@ function answer(
 }
 
 function note(x: ExchangeFacts, refusal: Refusal): void {
-  const { status } = REASONS[refusal.denial.reason];
-  x.status = status;
-  x.reason = refusal.denial.reason;
-  x.detail = refusal.denial.detail ?? "";
-  x.outcome = x.sent ? "failed" : outcomeOf(refusal.denial);
+  const denial = x.broken ?? refusal.denial;
+  x.status = REASONS[denial.reason].status;
+  x.reason = denial.reason;
+  x.detail = denial.detail ?? "";
+  x.outcome = x.sent ? "failed" : outcomeOf(denial);
+}
+
+/** Exchanges whose request is not read to its end yet, so that what happens to their body is theirs. */
+const reading = new WeakMap<IncomingMessage, ExchangeFacts>();
+
+/** The parser gave up on the body of `request`, or its time is over: answers it and ends its connection. */
+export function breakExchange(request: IncomingMessage, denial: Denial, socket: Socket): void {
+  const x = reading.get(request);
+  if (x === undefined) {
+    socket.destroy();
+    return;
+  }
+  x.broken = denial;
+  answerOnSocket(socket, { denial, requestId: x.requestId });
 }
 
 function openFacts(s: Services, listener: ListenerFacts, request: IncomingMessage): ExchangeFacts {
   const x = openSocketFacts(s, listener, s.nextId(), request.socket);
   x.method = request.method ?? "";
   x.httpVersion = request.httpVersion;
+  reading.set(request, x);
   return x;
 }

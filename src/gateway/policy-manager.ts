@@ -1,7 +1,7 @@
 // In: the configured bundle, Rego folder and data; their changes. Out: the policy in force, switched on every thread at once.
 // A bad policy changes nothing: it is activated only after it was built, loaded, tested and timed; the last good one stays.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import {
   buildFromSource,
@@ -25,6 +25,8 @@ export interface PolicyManager {
   reload(by: string): Promise<Result<PolicyInfo, string>>;
   /** Replaces the data and keeps it in the data folder, so that a restart keeps it too. */
   putData(json: string, by: string): Promise<Result<PolicyInfo, string>>;
+  /** Takes back what `putData` kept: the configured file's data, or the bundle's own, is in force again. */
+  resetData(by: string): Promise<Result<PolicyInfo, string>>;
   close(): void;
 }
 
@@ -82,9 +84,9 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
     });
   }
 
-  /** The data that was put by an operator wins over the configured file, and that over the bundle's. */
+  /** The data that an operator put, or the configured file, whichever was written last; without both, the bundle's own. */
   async function readData(): Promise<Result<PolicyData | undefined, string>> {
-    const file = existsSync(savedData) ? savedData : policy.data;
+    const file = newerOf(savedData, policy.data);
     return file === undefined ? ok(undefined) : readPolicyData(file);
   }
 
@@ -149,8 +151,24 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
         }
         return switched;
       }),
+    resetData: (by) =>
+      inTurn(async () => {
+        const aside = `${savedData}.taken-back`;
+        if (!existsSync(savedData)) return err("no data was put by an operator; nothing to take back");
+        renameSync(savedData, aside);
+        const loaded = await load(by);
+        if (loaded.ok) rmSync(aside, { force: true });
+        else renameSync(aside, savedData);
+        return loaded;
+      }),
     close: () => watcher?.close(),
   });
+}
+
+function newerOf(saved: string, configured: string | undefined): string | undefined {
+  if (!existsSync(saved)) return configured;
+  if (configured === undefined || !existsSync(configured)) return saved;
+  return statSync(configured).mtimeMs > statSync(saved).mtimeMs ? configured : saved;
 }
 
 function readFile(file: string): Result<Buffer, string> {

@@ -4,7 +4,7 @@ import type { RouteInput } from "../action/build-input.ts";
 import type { RouteTable } from "../action/match-route.ts";
 import type { Recorder } from "../audit/recorder.ts";
 import type { Config, RouteConfig } from "../config/schema.ts";
-import type { Reason } from "../errors.ts";
+import type { Denial, Reason } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { PolicyRevision } from "../policy/decision.ts";
 import type { Logs, Outcome } from "../telemetry/log-entries.ts";
@@ -104,6 +104,8 @@ export interface ExchangeFacts {
   intended: boolean;
   /** Whether `Services.pending` still counts this exchange. */
   answerOwed: boolean;
+  /** What the connection did to the body of this request; it is told instead of "the client closed". */
+  broken: Denial | undefined;
   /** A byte may have reached the tool: from then on it is never called denied. */
   sent: boolean;
 }

@@ -36,6 +36,7 @@ export function openSocketFacts(
     errorId: "",
     intended: false,
     answerOwed: false,
+    broken: undefined,
     sent: false,
   };
 }

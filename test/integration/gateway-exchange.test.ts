@@ -1,5 +1,6 @@
 // The main path over real sockets: who may call what, what the tool gets, what is written down.
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { call, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 
@@ -191,6 +192,35 @@ describe("an exchange through the gateway", () => {
     assert.equal((await post({ ...json, "content-encoding": "gzip" }, '{"score":1}')).status, 415);
     assert.equal((await post(json, JSON.stringify({ score: 1, comment: "x".repeat(3000) }))).status, 413);
     assert.equal(g.tool.seen.length, 0);
+  });
+
+  test("a body that breaks off in its middle is one exchange with one line in the access log", async () => {
+    const { authorization, dpop } = await agent.headers(`${g.url}/ats/jobs/J42/candidates/C1/score`, "POST");
+    const { host, port } = new URL(g.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    const head = [
+      "POST /ats/jobs/J42/candidates/C1/score HTTP/1.1",
+      `host: ${host}`,
+      `authorization: ${authorization}`,
+      `dpop: ${dpop}`,
+      "content-type: application/json",
+      "transfer-encoding: chunked",
+    ];
+    socket.write(`${head.join("\r\n")}\r\n\r\n5\r\n{"sco\r\nnot a chunk\r\n`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    const answer = Buffer.concat(chunks).toString();
+    assert.match(answer, /^HTTP\/1\.1 400 /);
+    const id = /"request_id":"([^"]+)"/.exec(answer)?.[1];
+    // The line of a later exchange stands behind all that this one wrote.
+    const later = (await agent.call(`${g.url}/ats/jobs/J42/candidates/C1`)).headers["x-cordon-request-id"];
+    const lines = await g.lines("access", (line) => line["request_id"] === later);
+    const broken = lines.filter((line) => line["reason"] === "exchange.malformed");
+    assert.deepEqual(
+      broken.map((line) => [line["request_id"], line["status"], line["agent"]]),
+      [[id, 400, agent.id]],
+    );
+    assert.equal(lines.filter((line) => line["reason"] === "exchange.client_closed").length, 0);
   });
 
   test("health, readiness and metrics are served to operators", async () => {

@@ -1,6 +1,6 @@
 // A policy that changes under traffic: every exchange is judged by the old one or the new one, and none is dropped.
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../../src/lib/package-root.ts";
@@ -62,6 +62,34 @@ test("a job that closes by a data update takes its permissions with it at once, 
     const before = await revision(g);
     assert.equal((await g.operate("PUT", "/v1/policy/data", [1])).status >= 400, true);
     assert.deepEqual(await revision(g), before, "data that is no object changes nothing");
+  } finally {
+    await g.close();
+  }
+});
+
+test("data that was put can be taken back, and a configured file that is written later wins over it", async () => {
+  const g = await startTestGateway(({ folder }) => {
+    writeFileSync(path.join(folder, "data.json"), JSON.stringify(dataWithJob(true)));
+    return { policy: { data: "data.json", watch: false } };
+  });
+  try {
+    const agent = await g.agent();
+    const status = async (): Promise<number> => (await agent.call(g.url + PATH)).status;
+    assert.equal(await status(), 200);
+    assert.equal((await g.operate("PUT", "/v1/policy/data", dataWithJob(false))).status, 200);
+    assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 200);
+    assert.equal(await status(), 403, "a reload does not bring back what was taken away");
+    const taken = await g.operate("DELETE", "/v1/policy/data");
+    assert.equal(taken.status, 200, taken.text);
+    assert.equal(await status(), 200);
+    assert.equal((await g.operate("DELETE", "/v1/policy/data")).status, 422, "there is nothing left to take back");
+
+    assert.equal((await g.operate("PUT", "/v1/policy/data", dataWithJob(false))).status, 200);
+    const file = path.join(g.folder, "data.json");
+    const later = new Date(Date.now() + 10_000);
+    utimesSync(file, later, later);
+    assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 200);
+    assert.equal(await status(), 200);
   } finally {
     await g.close();
   }

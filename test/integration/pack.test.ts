@@ -66,6 +66,7 @@ test("the packed package runs `cordon` without a TypeScript loader", () => {
   writeFileSync(join(project, "cordon.yaml"), CONFIG);
   const checked = run(process.execPath, ["--no-strip-types", main, "config", "check", "cordon.yaml"], project);
   assert.equal(checked, "OK: 1 listener, 1 route, 1 issuer\n");
-  const script = 'const agent = await import("cordon/agent"); console.log(typeof agent.createDpopFetch)';
+  const script =
+    'const agent = await import("cordon/agent/create-dpop-fetch"); console.log(typeof agent.createDpopFetch)';
   assert.equal(run(process.execPath, ["--input-type=module", "--eval", script], project), "function\n");
 });

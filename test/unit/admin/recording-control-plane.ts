@@ -47,6 +47,10 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       changes.push({ name: "reloadPolicy", values: [by] });
       return ok(policy);
     },
+    resetPolicyData: async (by) => {
+      changes.push({ name: "resetPolicyData", values: [by] });
+      return ok(policy);
+    },
     putPolicyData: async (json, by) => {
       changes.push({ name: "putPolicyData", values: [json, by] });
       return json.includes("refuse-me")
