@@ -61,126 +61,117 @@ describe("H25 SIGTERM", () => {
     return { status: answer.statusCode, text };
   };
 
-  test(
-    "H25 finishes what is in flight, cuts streams at the limit, takes nothing new, and loses no line",
-    LIMIT,
-    async () => {
-      const { cli, control, data } = await startProcess();
-      const slow = Promise.withResolvers<ServerResponse>();
-      const uploading = Promise.withResolvers<void>();
-      tool.handle = (asked, response) => {
-        seen.push(asked.url ?? "");
-        if (asked.url === "/slow/1") slow.resolve(response);
-        else if (asked.url === "/upload/1") {
-          asked.once("data", () => uploading.resolve());
-          let size = 0;
-          asked.on("data", (chunk: Buffer) => (size += chunk.length)).on("end", () => response.end(String(size)));
-        } else {
-          response.writeHead(200, { "content-type": "text/event-stream" });
-          response.write("data: one\n\n");
-        }
-      };
-      const sockets = new WebSocketServer({ server: tool.server });
-      const agent = await g.agent();
+  test("H25 finishes what is in flight, cuts streams at the limit, takes nothing new", LIMIT, async () => {
+    const { cli, control, data } = await startProcess();
+    const slow = Promise.withResolvers<ServerResponse>();
+    const uploading = Promise.withResolvers<void>();
+    tool.handle = (asked, response) => {
+      seen.push(asked.url ?? "");
+      if (asked.url === "/slow/1") slow.resolve(response);
+      else if (asked.url === "/upload/1") {
+        asked.once("data", () => uploading.resolve());
+        let size = 0;
+        asked.on("data", (chunk: Buffer) => (size += chunk.length)).on("end", () => response.end(String(size)));
+      } else {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write("data: one\n\n");
+      }
+    };
+    const sockets = new WebSocketServer({ server: tool.server });
+    const agent = await g.agent();
 
-      const asked = await open(agent, "GET", "/slow/1");
-      asked.end();
-      const slowAnswer = answerTo(asked);
-      const upload = await open(agent, "POST", "/upload/1");
-      upload.write("first half,");
-      const uploadAnswer = answerTo(upload);
-      const events = await open(agent, "GET", "/events/1");
-      events.end();
-      const [stream] = (await once(events, "response")) as [IncomingMessage];
-      await once(stream, "data");
-      const url = `${g.url}/socket/1`;
-      const socket = new WebSocket(url.replace("http:", "ws:"), { headers: await agent.headers(url) });
-      await once(socket, "open");
-      const idle = connect(Number(new URL(g.url).port), "127.0.0.1");
-      await once(idle, "connect");
-      const slowResponse = await slow.promise;
-      await uploading.promise;
+    const asked = await open(agent, "GET", "/slow/1");
+    asked.end();
+    const slowAnswer = answerTo(asked);
+    const upload = await open(agent, "POST", "/upload/1");
+    upload.write("first half,");
+    const uploadAnswer = answerTo(upload);
+    const events = await open(agent, "GET", "/events/1");
+    events.end();
+    const [stream] = (await once(events, "response")) as [IncomingMessage];
+    await once(stream, "data");
+    const url = `${g.url}/socket/1`;
+    const socket = new WebSocket(url.replace("http:", "ws:"), { headers: await agent.headers(url) });
+    await once(socket, "open");
+    const kept = connect(Number(new URL(g.url).port), "127.0.0.1");
+    kept.write(`GET /none/1 HTTP/1.1\r\nHost: ${new URL(g.url).host}\r\n\r\n`);
+    await once(kept, "data");
+    const keptEnd = once(kept.resume(), "close");
+    const slowResponse = await slow.promise;
+    await uploading.promise;
 
-      const streamEnd = new Promise<string>((resolve) => {
-        stream.once("error", () => resolve("cut"));
-        stream.once("end", () => resolve("clean end"));
-        stream.resume();
-      });
-      const socketEnd = once(
-        socket.on("error", () => socket.terminate()),
-        "close",
-      );
-      const startedAt = performance.now();
-      cli.child.kill("SIGTERM");
-      await cli.printed('"draining"');
+    const streamEnd = new Promise<string>((resolve) => {
+      stream.once("error", () => resolve("cut"));
+      stream.once("end", () => resolve("clean end"));
+      stream.resume();
+    });
+    const socketEnd = new Promise<number>((resolve) => {
+      socket.on("error", () => socket.terminate()).once("close", resolve);
+    });
+    const startedAt = performance.now();
+    cli.child.kill("SIGTERM");
+    await cli.printed('"draining"');
 
-      assert.equal((await call(`${control}/readyz`)).status, 503);
-      assert.equal((await call(`${control}/healthz`)).status, 200);
-      // Each thread stops listening as soon as it reads the message; from then on nobody is there.
-      while ((await refusalOf(agent)) !== "ECONNREFUSED");
-      await once(kept.resume(), "close");
+    assert.equal((await call(`${control}/readyz`)).status, 503);
+    assert.equal((await call(`${control}/healthz`)).status, 200);
+    // Each thread stops listening as soon as it reads the message; from then on nobody is there.
+    while ((await refusalOf(agent)) !== "ECONNREFUSED");
+    await keptEnd;
 
-      slowResponse.end("late, but whole");
-      upload.end("second half");
-      await slowAnswer.catch((e) => console.log("slow", e));
-      await uploadAnswer.catch((e) => console.log("upload", e));
-      assert.deepEqual(await slowAnswer, { status: 200, text: "late, but whole" });
-      assert.deepEqual(await uploadAnswer, { status: 200, text: "22" });
-      assert.ok(performance.now() - startedAt < DRAIN_MS, "finished before the limit");
+    slowResponse.end("late, but whole");
+    upload.end("second half");
+    assert.deepEqual(await slowAnswer, { status: 200, text: "late, but whole" });
+    assert.deepEqual(await uploadAnswer, { status: 200, text: "22" });
+    assert.ok(performance.now() - startedAt < DRAIN_MS, "finished before the limit");
 
-      assert.equal(await streamEnd, "cut", "a truncated stream must not look complete");
-      assert.equal(((await socketEnd) as [number])[0], 1006);
-      assert.ok(performance.now() - startedAt >= DRAIN_MS - 50, "streams have until the limit");
-      assert.equal(await cli.exited, 0, cli.stderr());
-      sockets.close();
+    assert.equal(await streamEnd, "cut", "a truncated stream must not look complete");
+    assert.equal(await socketEnd, 1006);
+    assert.ok(performance.now() - startedAt >= DRAIN_MS - 50, "streams have until the limit");
+    assert.equal(await cli.exited, 0, cli.stderr());
+    sockets.close();
 
-      const lines = readLines(path.join(data, "logs", "access.jsonl")).filter((line) => line["path"] !== "/none/1");
-      const told = lines.map((line) => [line["path"], line["status"], line["reason"]].join(" "));
-      assert.deepEqual(told.toSorted(), [
-        "/events/1 200 gateway.draining",
-        "/slow/1 200 ",
-        "/socket/1 101 gateway.draining",
-        "/upload/1 200 ",
-      ]);
-      assert.deepEqual(seen.toSorted(), ["/events/1", "/slow/1", "/upload/1"], "nothing is sent twice");
-      const check = startCli(["audit", "check", path.join(data, "audit", "audit.jsonl")]);
-      assert.equal(await check.exited, 0, check.stdout());
-      assert.match(check.stdout(), /^whole: /);
-      assert.doesNotMatch(check.stdout(), /no outcome/);
-    },
-  );
+    const lines = readLines(path.join(data, "logs", "access.jsonl")).filter((line) => line["path"] !== "/none/1");
+    const told = lines.map((line) => [line["path"], line["status"], line["reason"]].join(" "));
+    assert.deepEqual(told.toSorted(), [
+      "/events/1 200 gateway.draining",
+      "/slow/1 200 ",
+      "/socket/1 101 gateway.draining",
+      "/upload/1 200 ",
+    ]);
+    assert.deepEqual(seen.toSorted(), ["/events/1", "/slow/1", "/upload/1"], "nothing is sent twice");
+    const check = startCli(["audit", "check", path.join(data, "audit", "audit.jsonl")]);
+    assert.equal(await check.exited, 0, check.stdout());
+    assert.match(check.stdout(), /^whole: /);
+    assert.doesNotMatch(check.stdout(), /no outcome/);
+  });
 
-  test(
-    "H25 a request that outlasts the limit is cut, is one line in the log, and never looks answered by the tool",
-    LIMIT,
-    async () => {
-      const { cli, data } = await startProcess();
-      const arrived = Promise.withResolvers<IncomingMessage>();
-      tool.handle = (asked) => arrived.resolve(asked);
-      const agent = await g.agent();
-      const asked = await open(agent, "POST", "/upload/2");
-      asked.end("a write that may have happened");
-      const end = new Promise<number | string>((resolve) => {
-        asked.once("response", (answer: IncomingMessage) => resolve(answer.statusCode ?? 0));
-        asked.once("error", () => resolve("cut"));
-      });
-      const atTool = await arrived.promise;
-      // Not `once`: the error that comes before the close is what is waited for.
-      const aborted = new Promise<void>((resolve) => atTool.once("close", () => resolve()));
-      cli.child.kill("SIGTERM");
-      const got = await end;
-      assert.ok(got === 503 || got === "cut", String(got));
-      await aborted;
-      assert.equal(await cli.exited, 0, cli.stderr());
-      const lines = readLines(path.join(data, "logs", "access.jsonl"));
-      assert.deepEqual(
-        lines.map((line) => [line["path"], line["status"], line["outcome"], line["reason"]]),
-        [["/upload/2", 503, "failed", "gateway.draining"]],
-      );
-      const outcome = readLines(path.join(data, "audit", "audit.jsonl")).find((line) => line["type"] === "outcome");
-      assert.equal(outcome?.["sent"], true, "the tool may have done it, and the record says so");
-    },
-  );
+  test("H25 a request that outlasts the limit is cut, and its record says that it was sent", LIMIT, async () => {
+    const { cli, data } = await startProcess();
+    const arrived = Promise.withResolvers<IncomingMessage>();
+    tool.handle = (asked) => arrived.resolve(asked);
+    const agent = await g.agent();
+    const asked = await open(agent, "POST", "/upload/2");
+    asked.end("a write that may have happened");
+    const end = new Promise<number | string>((resolve) => {
+      asked.once("response", (answer: IncomingMessage) => resolve(answer.statusCode ?? 0));
+      asked.once("error", () => resolve("cut"));
+    });
+    const atTool = await arrived.promise;
+    // Not `once`: the error that comes before the close is what is waited for.
+    const aborted = new Promise<void>((resolve) => atTool.once("close", () => resolve()));
+    cli.child.kill("SIGTERM");
+    const got = await end;
+    assert.ok(got === 503 || got === "cut", String(got));
+    await aborted;
+    assert.equal(await cli.exited, 0, cli.stderr());
+    const lines = readLines(path.join(data, "logs", "access.jsonl"));
+    assert.deepEqual(
+      lines.map((line) => [line["path"], line["status"], line["outcome"], line["reason"]]),
+      [["/upload/2", 503, "failed", "gateway.draining"]],
+    );
+    const outcome = readLines(path.join(data, "audit", "audit.jsonl")).find((line) => line["type"] === "outcome");
+    assert.equal(outcome?.["sent"], true, "the tool may have done it, and the record says so");
+  });
 
   /** Why a connection of its own was not served; a status where it was. */
   function refusalOf(agent: TestAgent): Promise<string> {
