@@ -34,6 +34,8 @@ const ENCODED_SLASH = /%(?:2[Ff]|5[Cc])/;
 const DOUBLE_ESCAPE = /%25[0-9A-Fa-f]{2}/;
 /** `..;x` is a parent step for servers that know path parameters. */
 const DOT_SEGMENT = /(?:^|\/)\.{1,2}(?:;[^/]*)?(?:\/|$)/;
+/** The same inside of a decoded segment: `..%2fadmin` and `..%3bx` are parent steps for servers that decode first. */
+const DECODED_DOT_SEGMENT = /(?:^|[/\\])\.{1,2}(?:;[^/\\]*)?(?:[/\\]|$)/;
 // biome-ignore lint: the control characters are the point.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
@@ -65,6 +67,7 @@ export function parseTarget(raw: string, host: string): Result<Target, Denial> {
     for (let index = 0; index < segments.length; index++) {
       const decoded = decode(segments[index] ?? "");
       if (decoded === null || CONTROL.test(decoded)) return bad("an escape that is not printable UTF-8");
+      if (DECODED_DOT_SEGMENT.test(decoded)) return bad("a dot segment behind an escape");
       segments[index] = decoded;
     }
   }

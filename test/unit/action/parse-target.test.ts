@@ -63,6 +63,16 @@ const ODD = [
   "/%2E%2e/a",
   "/a/%2e%2e/b",
   "/%2e%2e%2fa",
+  "/ats/..%2fadmin",
+  "/ats/..%2Fadmin",
+  "/ats/x%2f..%2f..%2fadmin",
+  "/ats/..%5cadmin",
+  "/ats/x%5C..",
+  "/ats/.%2fadmin",
+  "/ats/..%3bx",
+  "/ats/.%3B/a",
+  "/ats/x%2f..%3bv=1%2fadmin",
+  "/ats/..;v=%2f1",
   "/%61ts",
   "/a%7e",
   "/a%2Db",
@@ -102,6 +112,48 @@ test("an encoded slash or backslash is seen, and stays inside of its segment", (
     assert.equal(target.value.encodedSlash, true);
     assert.equal(target.value.segments.length, 2);
   }
+});
+
+test("dots that are no whole segment are plain text, also beside an encoded slash", () => {
+  for (const raw of [
+    "/a/...%2fb",
+    "/a/x..%2f..x",
+    "/a/.git%2f.x",
+    "/a/v1.%3bx",
+    "/a/%2f",
+    "/a/https:%2f%2fb.example",
+  ]) {
+    assert.ok(parseTarget(raw, HOST).ok, raw);
+  }
+});
+
+test("no accepted path has a parent step for a server that decodes first, splits at / or \\ and drops parameters", () => {
+  const part = fc.constantFrom(
+    ".",
+    "..",
+    "a",
+    "/",
+    ";",
+    "x=1",
+    "%2f",
+    "%2F",
+    "%5c",
+    "%5C",
+    "%3b",
+    "%3B",
+    "%20",
+    "%C3%A4",
+  );
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+      const target = parseTarget(`/${parts.join("")}`, HOST);
+      if (!target.ok) return;
+      for (const step of decodeURIComponent(target.value.path).split(/[/\\]/)) {
+        assert.ok(!/^\.{1,2}(;.*)?$/.test(step), target.value.path);
+      }
+    }),
+    { numRuns: 5000 },
+  );
 });
 
 test("length, segments and parameters have limits", () => {
