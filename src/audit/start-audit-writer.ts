@@ -9,6 +9,8 @@ import { createRecorder } from "./create-recorder.ts";
 
 /** The supervisor records containment and policy changes: few, and none may be lost in a burst. */
 const OWN_QUEUE_EVENTS_MAX = 10_000;
+/** How long the thread may take to write what has arrived before it is ended. */
+const CLOSE_MS_MAX = 3000;
 
 /** Starts the writer thread. Rejects when the file cannot be opened, read or written. */
 export async function startAuditWriter(options: AuditWriterOptions): Promise<AuditWriter> {
@@ -18,6 +20,7 @@ export async function startAuditWriter(options: AuditWriterOptions): Promise<Aud
   const worker = new Worker(workerUrl(import.meta.url, "./audit-thread"), { workerData, name: "cordon-audit" });
 
   let fault: AuditFault | undefined;
+  let started = false;
   let closing = false;
   let ended = false;
 
@@ -33,11 +36,14 @@ export async function startAuditWriter(options: AuditWriterOptions): Promise<Aud
 
   await new Promise<void>((resolve, reject) => {
     worker.on("message", (message: FromThread) => {
-      if ("started" in message) resolve();
-      else if ("startError" in message)
+      if ("started" in message) {
+        started = true;
+        resolve();
+      }
+      if ("startError" in message)
         reject(new Error(`cannot open the audit log ${options.file}: ${message.startError}`));
       else if ("fault" in message) broke(message.fault);
-      else {
+      else if ("recovered" in message) {
         fault = undefined;
         options.onRecovered();
       }
@@ -49,7 +55,8 @@ export async function startAuditWriter(options: AuditWriterOptions): Promise<Aud
     worker.on("exit", (code) => {
       ended = true;
       reject(new Error(`the audit thread ended with code ${code}`));
-      if (!closing)
+      // A thread that never started is the caller's to report: this promise rejects.
+      if (!closing && started)
         broke({ kind: "thread_ended", code: String(code), message: fault?.message ?? "the audit thread ended" });
     });
   });
@@ -81,7 +88,10 @@ export async function startAuditWriter(options: AuditWriterOptions): Promise<Aud
         if (!ended) {
           const exit = once(worker, "exit");
           post({ close: true });
+          // A thread that hangs on its disk does not answer; it is ended.
+          const timer = setTimeout(() => void worker.terminate(), CLOSE_MS_MAX);
           await exit;
+          clearTimeout(timer);
         }
       }
     },

@@ -9,6 +9,7 @@ import { formatProblems } from "./config-commands.ts";
 import { createServiceLog, type ServiceLog } from "../telemetry/service-log.ts";
 
 const EXIT_FAILED = 1;
+const LINGER_MS = 2000;
 /** 0 after a drain, 1 where it could not go on, 2 for what the operator has to mend first. */
 export const EXIT_CONFIG = 2;
 
@@ -45,6 +46,8 @@ export async function runGateway(options: {
   readonly onStopped?: () => Promise<void>;
 }): Promise<number> {
   const { config, log } = options;
+  // The reader of a pipe may go away at any time; a gateway does not end because nobody reads its log.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const fatal = Promise.withResolvers<number>();
   let gateway: Gateway;
   try {
@@ -73,6 +76,8 @@ export async function runGateway(options: {
   process.once("SIGTERM", () => process.exit(1));
   await gateway.close();
   await options.onStopped?.();
+  // What could not be closed, such as a thread that hangs on its disk, must not keep the process.
+  setTimeout(() => process.exit(exitCode), LINGER_MS).unref();
   return exitCode;
 }
 

@@ -16,12 +16,17 @@ export interface ContainmentManager {
   snapshot(): ContainmentSnapshot;
   entries(): readonly ContainmentEntry[];
   modeFor(refs: ContainmentRefs): ContainmentEntry["mode"] | "active";
+  /** Changes that every thread enforces but that are not on disk, because the disk failed; tried again until they are. */
+  readonly unsaved: number;
+  close(): void;
   contain(change: ContainmentChange, by: string): Promise<Result<Applied, string>>;
   release(level: Level, id: string, reason: string, by: string): Promise<Result<Applied, string>>;
 }
 
 /** A thread that does not enforce a change within this time is ended and replaced: its end is its acknowledgement. */
 export const SILENCE_MS_MAX = 250;
+/** How often a change that could not be written is tried again. */
+const SAVE_RETRY_MS = 1000;
 
 /** How strict an entry is at this moment: a drain that has run out blocks. */
 export function strictness(entry: ContainmentEntry | undefined, nowMs: number): number {
@@ -49,6 +54,9 @@ export function createContainmentManager(options: {
   epoch.publish(state.epoch);
   // Enforced but not on disk, because the disk failed: written before anything newer is.
   let unsaved: { delta: ContainmentDelta; note?: ReleaseNote }[] = [];
+
+  const retry = setInterval(() => void save(), SAVE_RETRY_MS);
+  retry.unref();
 
   function find(level: Level, id: string): ContainmentEntry | undefined {
     return state.entries().find((entry) => entry.level === level && entry.id === id);
@@ -99,6 +107,13 @@ export function createContainmentManager(options: {
     },
     snapshot: () => ({ epoch: state.epoch, entries: state.entries() }),
     entries: () => state.entries(),
+    get unsaved() {
+      return unsaved.length;
+    },
+    close() {
+      clearInterval(retry);
+      save();
+    },
     modeFor: (refs) => state.modeFor(refs, clock.nowMs()).mode,
 
     async contain(change, by) {

@@ -43,6 +43,7 @@ export function createControl(options: ControlOptions): ControlPlane {
     if (options.stopping()) reasons.push("shutting down");
     if (!pool.all.some((thread) => thread.state === "serving")) reasons.push("no data thread serves");
     if (policy.current === null) reasons.push("no policy is loaded");
+    if (containment.unsaved > 0) reasons.push("a containment change is enforced but not on disk");
     if (!audit.health().ok) reasons.push("the audit log cannot be written");
     return { ready: reasons.length === 0, reasons };
   }

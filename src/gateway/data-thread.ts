@@ -21,6 +21,8 @@ const BEAT_MS = 50;
 const SWEEP_MS = 1000;
 /** Denials without a proven caller are recorded as counts of this interval. */
 const DENIALS_MS = 10_000;
+/** While it drains, how often a thread closes the connections that have nothing in flight. */
+const IDLE_CHECK_MS = 50;
 
 const start = workerData as DataThreadStart;
 const { thread, config } = start;
@@ -124,20 +126,24 @@ function recordDenials(): void {
 async function drain(timeoutMs: number): Promise<void> {
   services.draining = true;
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-  const timer = setTimeout(() => {
+  const cut = setTimeout(() => {
     services.open.cutAll(deny("gateway.draining"));
     for (const server of servers) server.closeAllConnections();
   }, timeoutMs);
+  // A client that keeps its connection after its answer would hold the drain until the limit.
+  const idle = setInterval(() => {
+    for (const server of servers) server.closeIdleConnections();
+  }, IDLE_CHECK_MS);
   await Promise.all(closed);
-  // Upgraded sockets are no longer the server's; the tunnels end here.
-  services.open.cutAll(deny("gateway.draining"));
   await services.idle();
-  clearTimeout(timer);
+  clearTimeout(cut);
+  clearInterval(idle);
   recordDenials();
   housekeeping();
-  await recorder.close();
-  await services.logs.close();
-  await services.forwarder.close();
+  // The logs first: a broken audit log must not cost the last lines of the others.
+  await services.logs.close().catch(tellUnclosed);
+  await recorder.close().catch(tellUnclosed);
+  await services.forwarder.close().catch(tellUnclosed);
   notify({
     type: "report",
     serial: -1,
@@ -148,6 +154,16 @@ async function drain(timeoutMs: number): Promise<void> {
   notify({ type: "drained" });
   control.close();
   for (const timer of timers) clearInterval(timer);
+}
+
+function tellUnclosed(error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  notify({
+    type: "service",
+    level: "error",
+    message: "a part of a data thread was not closed",
+    fields: { error: message },
+  });
 }
 
 const timers: NodeJS.Timeout[] = [];

@@ -89,6 +89,7 @@ async function sendOnce(
       // From here on an answer of the supervisor would fall into the middle of this one.
       if (x.answerOwed) s.pending.settled(request.socket);
       x.answerOwed = false;
+      if (s.draining) response.shouldKeepAlive = false;
       if (streaming) {
         open.streaming = true;
         s.metrics.openStreams(1);

@@ -216,6 +216,8 @@ function checkRoute(
     return { denial: deny("exchange.bad_target", "an encoded slash on a route that refuses it") };
   }
   const wanted = headers.upgrade?.toLowerCase();
+  // A WebSocket is opened by GET (RFC 6455 section 4.1): the tool would see another method than policy judged.
+  if (wanted !== undefined && x.method !== "GET") return { denial: deny("exchange.upgrade_refused", x.method) };
   if (wanted !== undefined && !(upgrade && wanted === "websocket" && route.config.upgrade.includes("websocket"))) {
     return { denial: deny("exchange.upgrade_refused", `Upgrade: ${wanted}`) };
   }
@@ -246,6 +248,9 @@ async function readAction(
     return err(deny("body.encoding", headers.contentEncoding));
   }
   if (!isJsonMediaType(headers.contentType)) return err(deny("body.media_type", headers.contentType ?? "none"));
+  if (Number(headers.contentLength ?? 0) > route.config.limits.body_bytes_max) {
+    return err(deny("body.too_large", `${headers.contentLength} bytes declared`));
+  }
   beforeBody();
   const bytes = await readBody(request, headers.contentLength, route.config.limits.body_bytes_max);
   if (!bytes.ok) return bytes;

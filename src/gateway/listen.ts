@@ -105,8 +105,8 @@ function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
 }
 
 /** The answer that is owed first on this connection, if any; a request that is upgraded has none of its own. */
-function openExchange(socket: Duplex): ServerResponse<IncomingMessage> | undefined {
-  return (socket as Duplex & { _httpMessage?: ServerResponse<IncomingMessage> | null })._httpMessage ?? undefined;
+function openExchange(socket: Duplex): ServerResponse | undefined {
+  return (socket as Duplex & { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
 }
 
 function denialFor(error: NodeJS.ErrnoException): Denial {

@@ -25,6 +25,11 @@ function wordsOf(shared: SharedArrayBuffer, thread: number): Int32Array {
   return new Int32Array(shared, thread * SLOTS * Int32Array.BYTES_PER_ELEMENT, SLOTS);
 }
 
+/** Called when a thread has ended, however it ended: its descriptors are the system's again. */
+export function forgetPending(shared: SharedArrayBuffer, thread: number): void {
+  wordsOf(shared, thread).fill(0);
+}
+
 /** The table as its thread uses it. A slot holds the descriptor plus one; zero is free. */
 export function attachPendingAnswers(shared: SharedArrayBuffer, thread: number): PendingAnswers {
   const words = wordsOf(shared, thread);
@@ -50,8 +55,13 @@ export function attachPendingAnswers(shared: SharedArrayBuffer, thread: number):
     owed(socket) {
       const entry = connections.get(socket) ?? register(socket);
       if (entry === undefined) return;
+      // With a second request behind the first, nobody can tell from outside where in an answer the connection stands.
+      if (++entry.owed > 1) {
+        Atomics.store(words, entry.slot, 0);
+        return;
+      }
       const fd = (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
-      if (++entry.owed === 1 && fd >= 0) Atomics.store(words, entry.slot, fd + 1);
+      if (fd >= 0) Atomics.store(words, entry.slot, fd + 1);
     },
     settled(socket) {
       const entry = connections.get(socket);

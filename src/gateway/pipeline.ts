@@ -20,7 +20,14 @@ import { answerDenial, answerOnSocket } from "./answer.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
 import { judge, type Judged, type Refusal } from "./judge.ts";
-import { finishExchange, NOTHING_SENT, outcomeOf, recordIntent, recordOutcome } from "./record-exchange.ts";
+import {
+  finishExchange,
+  NOTHING_KNOWN,
+  NOTHING_SENT,
+  outcomeOf,
+  recordIntent,
+  recordOutcome,
+} from "./record-exchange.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import { tunnelExchange } from "./tunnel-exchange.ts";
@@ -38,6 +45,7 @@ export async function runExchange(
   const x = openFacts(s, listener, request);
   s.pending.owed(request.socket);
   x.answerOwed = true;
+  if (s.draining) response.shouldKeepAlive = false;
   await guarded(
     s,
     x,
@@ -132,6 +140,8 @@ async function guarded(
       fields: { error_id: x.errorId, request_id: x.requestId, error: text },
     });
     reply({ denial: deny("gateway.internal_error", x.errorId) });
+    // Whether the tool saw it is not known here; the record says at least that it ended, and how.
+    if (x.intended && !x.concluded) recordOutcome(s, x, NOTHING_KNOWN);
   } finally {
     s.metrics.exchangesInFlight(-1);
     if (x.answerOwed) s.pending.settled(socket);

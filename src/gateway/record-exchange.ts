@@ -8,7 +8,7 @@ import type { ExchangeFacts, Services } from "./services.ts";
 
 /** What the tool's side of an exchange came to. */
 export interface Outcome {
-  readonly sent: boolean;
+  readonly sent: boolean | null;
   readonly status: number | null;
   readonly requestBytes: number;
   readonly responseBytes: number;
@@ -30,6 +30,9 @@ export const NOTHING_SENT: Outcome = Object.freeze({
   requestSha256: null,
   responseSha256: null,
 });
+
+/** `sent` is null: the gateway failed between the intent and the tool's answer. */
+export const NOTHING_KNOWN: Outcome = Object.freeze({ ...NOTHING_SENT, sent: null });
 
 export function recordIntent(
   s: Services,
@@ -66,6 +69,7 @@ export function recordIntent(
 
 /** Records how an exchange whose intent stands in the log ended. */
 export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): void {
+  x.concluded = true;
   s.recorder.record({
     type: "outcome",
     at: new Date(s.clock.nowMs()).toISOString(),

@@ -100,6 +100,8 @@ export interface ExchangeFacts {
   bytesOut: number;
   upstreamUs: number;
   errorId: string;
+  /** Its outcome is recorded. */
+  concluded: boolean;
   /** An intent may stand in the audit log, so an outcome has to follow. */
   intended: boolean;
   /** Whether `Services.pending` still counts this exchange. */

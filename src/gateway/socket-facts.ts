@@ -35,6 +35,7 @@ export function openSocketFacts(
     upstreamUs: 0,
     errorId: "",
     intended: false,
+    concluded: false,
     answerOwed: false,
     broken: undefined,
     sent: false,

@@ -16,11 +16,12 @@ import { err, ok, type Result } from "../lib/result.ts";
 import type { LoadedPolicyMessage } from "../policy/decision.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
 import { createReplayTable, rotateReplayTable, rotationIntervalMs } from "../token/replay-table.ts";
+import { type CloseStep, closeSteps } from "./close-steps.ts";
 import { createContainmentManager } from "./containment-manager.ts";
 import { createControl } from "./control.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { attachEvaluationWatch, createEvaluationBuffer } from "./evaluation-watch.ts";
-import { answerForThread, createPendingBuffer } from "./pending-answers.ts";
+import { answerForThread, createPendingBuffer, forgetPending } from "./pending-answers.ts";
 import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
@@ -53,29 +54,37 @@ export interface Gateway {
 }
 
 const KEEP_ALIVE_MS = 1000;
+/** The issuer accepts client assertions that are dated so far ahead of its clock; a restart must not take them twice. */
+const ASSERTIONS_AHEAD_MS = 5000;
+/** How much longer than its own limit the drain of the data threads may take before the rest is closed all the same. */
+const DRAIN_MARGIN_MS = 4000;
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const closers: (() => Promise<void> | void)[] = [];
+  const opened: CloseStep[] = [];
   try {
-    return await start(options, closers);
+    return await start(options, opened);
   } catch (error) {
-    for (const close of closers.reverse()) await close();
+    await closeSteps(opened.toReversed(), options.log);
     throw error;
   }
 }
 
-async function start(options: GatewayOptions, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
+async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gateway> {
   const { config, log, version } = options;
   const folder = openDataFolder(config.data_folder);
   if (!folder.ok) throw new StartError(folder.error);
-  closers.push(() => folder.value.close());
+  opened.push({ name: "data folder", close: () => folder.value.close() });
 
   const base = readClockBase();
   const clock = createClock(base);
   // A gateway that ran here a moment ago may have accepted proofs up to `max_ahead_s` after its end.
   const proofsFromMs = Math.max(
     base.wallMs,
-    folder.value.lastAliveMs === 0 ? 0 : folder.value.lastAliveMs + KEEP_ALIVE_MS + config.proof.max_ahead_s * 1000,
+    folder.value.lastAliveMs === 0
+      ? 0
+      : folder.value.lastAliveMs +
+          KEEP_ALIVE_MS +
+          Math.max(config.proof.max_ahead_s * 1000, config.broker === undefined ? 0 : ASSERTIONS_AHEAD_MS),
   );
   let aliveWritten = true;
   const sayAlive = (): void => {
@@ -90,7 +99,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   };
   const keepAlive = setInterval(sayAlive, KEEP_ALIVE_MS);
   sayAlive();
-  closers.push(() => clearInterval(keepAlive));
+  opened.push({ name: "sign of life", close: () => clearInterval(keepAlive) });
 
   const threads = threadCount(config);
   const shared = createSharedMemory(config, threads, clock.nowMs());
@@ -98,7 +107,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     () => rotateReplayTable(shared.replay, clock.nowMs()),
     rotationIntervalMs(shared.replay),
   );
-  closers.push(() => clearInterval(rotation));
+  opened.push({ name: "replay table", close: () => clearInterval(rotation) });
   const epoch = attachEpoch(shared.epoch);
   const evaluation = attachEvaluationWatch(shared.evaluation);
 
@@ -114,10 +123,10 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   }).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
-  closers.push(() => audit.close());
+  opened.push({ name: "audit log", close: () => audit.close() });
 
   const { database, store, operators } = openControlStores(config.data_folder, clock.nowMs());
-  closers.push(() => database.close());
+  opened.push({ name: "control database", close: () => database.close() });
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
 
   const ports = await choosePorts(config, threads > 1);
@@ -144,6 +153,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     onEnding: (thread) => answerForThread(shared.pending, thread.index, randomUUID()),
     onEnd: (thread, why) => {
       evaluation.end(thread.index);
+      forgetPending(shared.pending, thread.index);
       messages.onEnd(thread);
       policySwitch.onEnd(thread);
       if (why !== "drained") {
@@ -167,7 +177,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
         suspended,
       }),
   });
-  closers.push(() => watchdog.close());
+  opened.push({ name: "watchdog", close: () => watchdog.close() });
 
   const created = await createPolicyManager({
     config,
@@ -187,7 +197,7 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   });
   if (!created.ok) throw new StartError(created.error);
   const policy = created.value;
-  closers.push(() => created.value.close());
+  opened.push({ name: "policy", close: () => created.value.close() });
 
   await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
     log.warn("waiting, so that no proof from before the restart is accepted again", { ms }),
@@ -195,10 +205,10 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
   const broker = await superviseIssuer(config, log, proofsFromMs).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
-  if (broker !== undefined) closers.push(() => broker.close());
+  if (broker !== undefined) opened.push({ name: "issuer", close: () => broker.close() });
 
   let stopping = false;
-  closers.push(() => pool.drain(0));
+  opened.push({ name: "data threads", close: () => pool.drain(0) });
   await pool.start().catch((error: unknown) => {
     throw new StartError(portProblem(error, config));
   });
@@ -248,18 +258,24 @@ async function start(options: GatewayOptions, closers: (() => Promise<void> | vo
     control: admin.url,
     async close() {
       stopping = true;
-      watchdog.close();
-      await pool.drain(config.limits.drain_timeout_ms);
-      created.value.close();
-      await broker?.close();
-      await admin.close();
-      await audit.flush().catch((error: unknown) => log.error("audit log: not flushed", { error }));
-      await audit.close();
-      clearInterval(rotation);
-      clearInterval(keepAlive);
-      sayAlive();
-      database.close();
-      folder.value.close();
+      const drainMs = config.limits.drain_timeout_ms;
+      await closeSteps(
+        [
+          { name: "watchdog", close: () => watchdog.close() },
+          { name: "data threads", limitMs: drainMs + DRAIN_MARGIN_MS, close: () => pool.drain(drainMs) },
+          { name: "policy", close: () => policy.close() },
+          { name: "issuer", close: () => broker?.close() },
+          { name: "operators' API", close: () => admin.close() },
+          { name: "containment", close: () => containment.close() },
+          { name: "audit log", close: () => audit.close() },
+          { name: "replay table", close: () => clearInterval(rotation) },
+          { name: "sign of life", close: () => clearInterval(keepAlive) },
+          { name: "sign of life", close: sayAlive },
+          { name: "control database", close: () => database.close() },
+          { name: "data folder", close: () => folder.value.close() },
+        ],
+        log,
+      );
     },
   };
 }
