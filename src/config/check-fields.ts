@@ -10,6 +10,7 @@ type Upstream = Route["upstream"];
 export function checkFields(view: ConfigView, report: Report): void {
   checkUnique(view, report);
   checkListeners(view, report);
+  checkLimits(view, report);
   checkRoutes(view, report);
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, report);
   checkBroker(view, report);
@@ -82,6 +83,14 @@ function checkListeners(view: ConfigView, report: Report): void {
     if (other !== undefined)
       report(`${endpoint.path}.port`, `${other.path} uses this port too.`, "Choose another port.");
   });
+}
+
+/** Node refuses to listen with such a pair, in a sentence that names neither key. */
+function checkLimits({ limits }: ConfigView, report: Report): void {
+  if (limits === undefined || limits.headers_timeout_ms <= limits.request_timeout_ms) return;
+  const problem = `The head may take ${limits.headers_timeout_ms} ms, and the whole request only ${limits.request_timeout_ms} ms.`;
+  const mend = "Lower it to at most `limits.request_timeout_ms`, or raise that one.";
+  report("limits.headers_timeout_ms", problem, mend);
 }
 
 /** Port 0 is a different free port each time. */

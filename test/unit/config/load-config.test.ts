@@ -126,6 +126,8 @@ test("parts that contradict each other are refused", () => {
       },
     ],
     ["admin.port", { ...base, admin: { port: 8080 } }],
+    ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 2001, request_timeout_ms: 2000 } }],
+    ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 60_001 } }],
     ["routes[0].host", { ...base, routes: [{ ...route, host: "https://other.example" }] }],
     ["routes[0].path", { ...base, routes: [{ ...route, path: "/a//b" }] }],
     ["routes[0].upstream.url", { ...base, routes: [{ ...route, upstream }] }],
@@ -135,6 +137,12 @@ test("parts that contradict each other are refused", () => {
     ["broker.issuer", { ...base, broker: { issuer: "http://127.0.0.1:7", trust_domain: "a" } }],
   ];
   for (const [path, value] of cases) assert.ok(paths(value).includes(path), `${path} in ${paths(value).join(" ")}`);
+});
+
+test("the head of a request may take as long as the whole request", () => {
+  const limits = { headers_timeout_ms: 2000, request_timeout_ms: 2000 };
+  const loaded = load({ ...base, limits });
+  assert.ok(loaded.ok, JSON.stringify(loaded));
 });
 
 test("routes with other hosts, methods or a more specific path do not clash", () => {
