@@ -48,5 +48,9 @@ function keySetOf(issuer: IssuerConfig, warn: (message: string) => void): KeySet
   keySet.onChange(() => {
     for (const problem of keySet.problems) warn(`keys of ${issuer.issuer}: ${problem}`);
   });
+  keySet.onProblem((problem) => {
+    if (problem === undefined) warn(`keys of ${issuer.issuer}: they can be read again`);
+    else warn(`keys of ${issuer.issuer}: ${problem}; keys that are known work on`);
+  });
   return keySet;
 }

@@ -39,6 +39,11 @@ export interface KeySet {
   /** Grows whenever the set of keys changes. */
   readonly version: number;
   onChange(listener: () => void): void;
+  /**
+   * Called with the reason when a fetch fails after the start or after a success, and with undefined when one succeeds
+   * again; the failures between are not told, so that an issuer that is down for hours does not fill the log.
+   */
+  onProblem(listener: (problem: string | undefined) => void): void;
   /** What was refused in the last document, or why the last fetch failed; for the log. */
   readonly problems: readonly string[];
 }
@@ -48,6 +53,8 @@ type FindResult = Result<PublicKey, Denial>;
 export function createKeySet(options: KeySetOptions): KeySet {
   const source = "url" in options ? options : undefined;
   const listeners: (() => void)[] = [];
+  const problemListeners: ((problem: string | undefined) => void)[] = [];
+  let failing = false;
   let keys: readonly PublicKey[] = [];
   let members = new Set<PublicKey>();
   let problems: readonly string[] = [];
@@ -81,10 +88,19 @@ export function createKeySet(options: KeySetOptions): KeySet {
     try {
       const text = await from.fetchText(from.url);
       const document = text.length > JWKS_BYTES_MAX ? undefined : parseStrictObject(Buffer.from(text, "utf8"));
-      if (accept(document)) readAtMs = nowMs;
+      const accepted = accept(document);
+      if (accepted) readAtMs = nowMs;
+      tell(!accepted);
     } catch (error) {
       problems = [`the key set cannot be read: ${error instanceof Error ? error.message : String(error)}`];
+      tell(true);
     }
+  }
+
+  function tell(failed: boolean): void {
+    if (failed === failing) return;
+    failing = failed;
+    for (const listener of problemListeners) listener(failed ? problems[0] : undefined);
   }
 
   /** The fetch under way or a new one; undefined in the cool-down. */
@@ -129,6 +145,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
       return version;
     },
     onChange: (listener) => void listeners.push(listener),
+    onProblem: (listener) => void problemListeners.push(listener),
     get problems() {
       return problems;
     },

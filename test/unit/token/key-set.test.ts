@@ -133,3 +133,29 @@ test("H14: after the maximum age the keys are read again in the background; a ro
   assert.equal(changes, 3);
   assert.ok(!keys.has(found.value));
 });
+
+test("H14: a failure is told once, whether the URL is down or its document broken, and so is its end", async () => {
+  let answer = async (): Promise<string> => Promise.reject(new Error("down"));
+  const { keys, state } = byUrl(() => answer());
+  const told: (string | undefined)[] = [];
+  keys.onProblem((problem) => void told.push(problem));
+  let nowMs = NOW_MS;
+  const fetchOnce = async (): Promise<void> => {
+    nowMs += 400_000;
+    await outcome(keys, "unknown", nowMs);
+  };
+  await fetchOnce();
+  await fetchOnce();
+  assert.deepEqual(told, ["the key set cannot be read: down"], "also where no fetch worked before");
+  answer = async () => JSON.stringify({ keys: [A] });
+  await fetchOnce();
+  await fetchOnce();
+  assert.deepEqual(told.splice(0), ["the key set cannot be read: down", undefined]);
+  answer = async () => "<html>";
+  await fetchOnce();
+  await fetchOnce();
+  answer = async () => JSON.stringify({ keys: [A] });
+  await fetchOnce();
+  assert.deepEqual(told, ["the document is not a JWK set", undefined], "the keys did not change meanwhile");
+  assert.equal(state.fetches, 7);
+});
