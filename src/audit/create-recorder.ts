@@ -11,7 +11,7 @@ import type { AuditEvent, Recorder } from "./recorder.ts";
 /** C2SP tlog-tiles allows 65,535 bytes an entry; `seq` and `written_at` come on top. */
 const EVENT_BYTES_MAX = 65_000;
 /** Batched events wait this long for company, in milliseconds: one message for many. */
-const GATHER_MS = 2;
+const GATHER_MS = 10;
 const GATHER_EVENTS_MAX = 256;
 /** A disk that hangs is as good as none: a strict caller waits between one and two of these, in milliseconds. */
 const STRICT_WAIT_MS = 2_500;

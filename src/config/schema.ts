@@ -223,7 +223,7 @@ const logs = z.strictObject({
 const audit = z.strictObject({
   file: z.string().default("audit/audit.jsonl").describe("Inside the data folder."),
   queue_events_max: z.int().positive().default(20_000).describe("For each data thread."),
-  commit_interval_ms: z.int().min(0).max(1000).default(5).describe("How long the writer gathers before one fdatasync."),
+  commit_interval_ms: z.int().min(0).max(1000).default(25).describe("How long the writer gathers before one fdatasync."),
 });
 
 const admin = z.strictObject({

@@ -6,7 +6,7 @@ export interface CloseStep {
   readonly name: string;
   /** Most are done at once; a drain knows its own limit. */
   readonly limitMs?: number;
-  readonly close: () => Promise<unknown> | unknown;
+  readonly close: () => unknown;
 }
 
 const LIMIT_MS = 5000;
@@ -21,7 +21,7 @@ export async function closeSteps(steps: readonly CloseStep[], log: ServiceLog): 
   }
 }
 
-async function within(limitMs: number, close: () => Promise<unknown> | unknown): Promise<void> {
+async function within(limitMs: number, close: () => unknown): Promise<void> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`not closed within ${limitMs} ms`)), limitMs);
   try {

@@ -61,8 +61,10 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
     const open = openExchange(socket);
+    // The end of the connection is no end of a body: the client left in the middle of it.
+    const left = error.code === "HPE_INVALID_EOF_STATE" && open?.req.complete === false;
     // The client is gone, or an answer on this connection is under way: nothing can be said.
-    if (error.code === "ECONNRESET" || !socket.writable || open?.headersSent === true) {
+    if (error.code === "ECONNRESET" || left || !socket.writable || open?.headersSent === true) {
       socket.destroy();
     } else if (open === undefined) {
       refuse(socket as Socket, denialFor(error));

@@ -3,25 +3,24 @@
 import { hostname } from "node:os";
 import { accessLine } from "./access-line.ts";
 import { decisionLine } from "./decision-line.ts";
-import type { Logs, LogsOptions } from "./log-entries.ts";
-import { createLineSink } from "./log-file.ts";
+import type { DecisionEntry, Logs, LogsOptions } from "./log-entries.ts";
+import { createEntrySink } from "./log-file.ts";
 import { createInputMask } from "./mask-input.ts";
 
 /** Opens both logs for one data thread. Throws when a folder cannot be made. */
 export function createLogs(options: LogsOptions): Logs {
-  const accessSink = createLineSink(options.access, options.relay, options.onFault);
-  const decisionSink = createLineSink(options.decision, options.relay, options.onFault);
-  const accessOn = options.access !== "off";
-  const decisionOn = options.decision !== "off";
   const inputMask = createInputMask(options.safeFields);
   const labelsJson = JSON.stringify({ gateway: options.gateway, host: hostname() });
+  const accessSink = createEntrySink(options.access, accessLine, options.relay, options.onFault);
+  const decisionSink = createEntrySink(
+    options.decision,
+    (entry: DecisionEntry) => decisionLine(entry, labelsJson, inputMask),
+    options.relay,
+    options.onFault,
+  );
   return {
-    access(entry) {
-      if (accessOn) accessSink.write(accessLine(entry));
-    },
-    decision(entry) {
-      if (decisionOn) decisionSink.write(decisionLine(entry, labelsJson, inputMask));
-    },
+    access: (entry) => accessSink.write(entry),
+    decision: (entry) => decisionSink.write(entry),
     async flush() {
       await Promise.all([accessSink.flush(), decisionSink.flush()]);
     },

@@ -16,6 +16,7 @@ import {
 } from "./header-rules.ts";
 import { checkRedactable } from "./check-redactable.ts";
 import { redactJson } from "./redact-json.ts";
+import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
 const INFORMATIONAL_MAX = 16;
@@ -25,7 +26,7 @@ const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
 const NO_HEADERS: HeaderPairs = [];
 
-export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandle {
+export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandle, Waiter {
   readonly done: Promise<ForwardOutcome>;
   readonly #request: ForwardRequest;
   readonly #response: ServerResponse;
@@ -39,6 +40,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
+  /** Whether undici has the request: a turn of the target's queue is held until undici says that it let go. */
+  #dispatched = false;
   #sent = false;
   #requestComplete = false;
   #status: number | null = null;
@@ -62,16 +65,41 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     });
   }
 
+  get heldBytes(): number {
+    const { body } = this.#request;
+    return body instanceof Uint8Array ? body.length : 0;
+  }
+
   start(): void {
-    const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
+    const { target, body } = this.#request;
     if (this.#response.destroyed || this.#response.closed) {
       this.#settle(deny("exchange.client_closed"));
       return;
     }
+    const turn = target.queue.enter(this);
+    if (turn === "full") {
+      this.#settle(deny("gateway.overloaded", "too many wait for a connection to the tool"));
+      return;
+    }
     this.#response.on("close", this.#onClientClose);
+    if (body !== null && !(body instanceof Uint8Array)) {
+      body.on("error", () => this.#fail(deny("exchange.client_closed")));
+    }
+    if (turn === "now") {
+      this.dispatch();
+    } else {
+      // The wait for a connection is bounded as the wait for an answer is.
+      const denial = deny("upstream.timeout", "no connection became free");
+      this.#queueTimer = setTimeout(() => this.#fail(denial), target.headersTimeoutMs);
+    }
+  }
+
+  dispatch(): void {
+    const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
     const own = target.credential === null ? identity : withCredential(identity, target.credential);
     const headers = requestHeaders(rawHeaders, own, mayRedact === true || this.#redact.length > 0);
-    const ready = target.pool.dispatch(
+    this.#dispatched = true;
+    target.pool.dispatch(
       {
         method,
         path: target.pathFor(path),
@@ -80,11 +108,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       },
       this,
     );
-    // Not ready: every connection is taken. The wait for one is bounded as the wait for an answer is.
-    if (!ready && !this.#sent && !this.#settled) {
-      const denial = deny("upstream.timeout", "no connection became free");
-      this.#queueTimer = setTimeout(() => this.#fail(denial), target.headersTimeoutMs);
-    }
   }
 
   cut(denial: Denial, options?: CutOptions): void {
@@ -152,6 +175,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: ParsedHeaders): void {
+    this.#giveTurnBack();
     if (this.#settled) return;
     if (this.#withheld !== null) {
       this.#settle(this.#withheld);
@@ -171,9 +195,16 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    this.#giveTurnBack();
     if (this.#settled) return;
     this.#endResponse();
     this.#settle(this.#withheld ?? failureOf(error));
+  }
+
+  #giveTurnBack(): void {
+    if (!this.#dispatched) return;
+    this.#dispatched = false;
+    this.#request.target.queue.leave();
   }
 
   #checkHead(status: number, headers: ParsedHeaders): Denial | null {
@@ -243,7 +274,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
     const upload = new PassThrough();
     this.#upload = upload;
-    body.on("error", () => this.#fail(deny("exchange.client_closed")));
     upload.on("error", noop); // reported by undici as the exchange's own error
     body.pipe(upload);
     return upload;
@@ -274,7 +304,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #settle(failure: Denial | null): void {
     this.#settled = true;
     this.#response.off("close", this.#onClientClose);
-    if (this.#queueTimer !== null) clearTimeout(this.#queueTimer);
+    if (this.#queueTimer !== null) {
+      clearTimeout(this.#queueTimer);
+      this.#request.target.queue.abandon(this);
+    }
     if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
     if (this.#upload !== null && this.#request.body !== null && "unpipe" in this.#request.body) {
       this.#request.body.unpipe(this.#upload);

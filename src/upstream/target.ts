@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { Pool } from "undici";
 import type { UpstreamConfig } from "../config/schema.ts";
 import { type Connect, createConnector, type SocketEvent } from "./connect-upstream.ts";
+import { WaitQueue } from "./wait-queue.ts";
 
 /** Heads and trailers of a tool's answer; node's own limit for a request's, and enough for any tool seen. */
 const HEADER_BYTES_MAX = 32_768;
@@ -15,6 +16,8 @@ export interface UpstreamTarget {
   /** As it stands in the `Host` header. */
   readonly host: string;
   readonly pool: Pool;
+  /** In front of the pool: a request is dispatched when it is its turn, and never waits inside undici. */
+  readonly queue: WaitQueue;
   readonly connect: Connect;
   /** The gateway's credential for the tool; lower-case name. */
   readonly credential: readonly [string, string] | null;
@@ -26,6 +29,8 @@ export interface UpstreamTarget {
 
 interface Shared {
   readonly pool: Pool;
+  /** In front of the pool: a request is dispatched when it is its turn, and never waits inside undici. */
+  readonly queue: WaitQueue;
   readonly connect: Connect;
 }
 
@@ -76,10 +81,11 @@ export function createTargetFactory(onSocketEvent?: (event: SocketEvent) => void
       headersTimeout: upstream.headers_timeout_ms,
       bodyTimeout: upstream.body_idle_timeout_ms,
     });
-    return { pool, connect: connector.connect };
+    return { pool, queue: new WaitQueue(upstream.connections_max), connect: connector.connect };
   }
 
   async function close(): Promise<void> {
+    for (const { queue } of shared.values()) queue.close();
     await Promise.all([...shared.values()].map(({ pool }) => pool.destroy()));
     shared.clear();
   }
