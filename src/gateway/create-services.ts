@@ -15,6 +15,7 @@ import type { ContainmentGate } from "./containment-gate.ts";
 import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
+import { attachInFlight, flightSlots } from "./in-flight.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
@@ -67,6 +68,7 @@ export function createServices(given: {
     monitor: config.quarantine === undefined ? undefined : prepare(forwarder, config.quarantine.monitor),
     open: createOpenExchanges(config.limits.block_grace_ms),
     pending: attachPendingAnswers(start.shared.pending, thread),
+    flight: attachInFlight(start.shared.flight, thread, flightSlots(config)),
     denials: createDenialCounter(clock.nowMs()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),

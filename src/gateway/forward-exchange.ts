@@ -84,6 +84,7 @@ async function sendOnce(
     beforeSend,
     ...(redact === undefined ? {} : { redact }),
     responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
+    redactBytesMax: route.config.limits.redact_bytes_max,
     responseHeaders: [["x-cordon-request-id", x.requestId]],
     onResponseStart: (_status, streaming) => {
       // From here on an answer of the supervisor would fall into the middle of this one.

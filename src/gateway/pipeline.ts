@@ -107,6 +107,7 @@ async function admit(
     return { refusal: { denial: deny("containment.no_monitor") } };
   }
   const startedAt = performance.now();
+  s.flight.intended(x.flightSlot);
   const recorded = recordIntent(s, x, judged.value);
   const intent = recorded instanceof Promise ? await recorded : recorded;
   s.metrics.stepUs("intent", (performance.now() - startedAt) * 1000);
@@ -127,6 +128,7 @@ async function guarded(
   reply: (refusal: Refusal) => void,
 ): Promise<void> {
   s.inFlight++;
+  x.flightSlot = s.flight.open(x.requestId);
   s.metrics.exchangesInFlight(1);
   try {
     await run();
@@ -146,6 +148,7 @@ async function guarded(
     s.metrics.exchangesInFlight(-1);
     if (x.answerOwed) s.pending.settled(socket);
     finishExchange(s, x);
+    s.flight.close(x.flightSlot);
     s.ended();
   }
 }

@@ -15,6 +15,7 @@ import type { Authenticate } from "../token/authenticate.ts";
 import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
+import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
@@ -61,6 +62,7 @@ export interface Services {
   readonly monitor: UpstreamTarget | undefined;
   readonly open: OpenExchanges;
   readonly pending: PendingAnswers;
+  readonly flight: InFlight;
   readonly denials: DenialCounter;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
@@ -100,6 +102,8 @@ export interface ExchangeFacts {
   bytesOut: number;
   upstreamUs: number;
   errorId: string;
+  /** Slot of `Services.flight`. */
+  flightSlot: number;
   /** Its outcome is recorded. */
   concluded: boolean;
   /** An intent may stand in the audit log, so an outcome has to follow. */

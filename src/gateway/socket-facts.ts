@@ -34,6 +34,7 @@ export function openSocketFacts(
     bytesOut: 0,
     upstreamUs: 0,
     errorId: "",
+    flightSlot: -1,
     intended: false,
     concluded: false,
     answerOwed: false,

@@ -1,7 +1,6 @@
 // In: a frozen configuration. Out: a running gateway: data threads, writer, issuer, operators' API, and their supervision.
 // The main thread carries no traffic. Whatever fails at start ends it with one clear line; later faults mend themselves.
-import { randomBytes, randomUUID } from "node:crypto";
-import { createServer } from "node:net";
+import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { createContainmentStore } from "../admin/containment-store.ts";
 import { openControlDatabase } from "../admin/control-database.ts";
@@ -10,29 +9,30 @@ import { createAdminServer } from "../admin/server.ts";
 import type { AuditEvent } from "../audit/recorder.ts";
 import { startAuditWriter } from "../audit/start-audit-writer.ts";
 import type { Config } from "../config/schema.ts";
-import { attachEpoch, createEpochBuffer } from "../containment/epoch.ts";
+import { attachEpoch } from "../containment/epoch.ts";
 import { createClock, readClockBase } from "../lib/clock.ts";
-import { err, ok, type Result } from "../lib/result.ts";
 import type { LoadedPolicyMessage } from "../policy/decision.ts";
+import { createLogs } from "../telemetry/create-logs.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
-import { createReplayTable, rotateReplayTable, rotationIntervalMs } from "../token/replay-table.ts";
+import { rotateReplayTable, rotationIntervalMs } from "../token/replay-table.ts";
+import { choosePorts, portProblem, threadCount } from "./choose-ports.ts";
 import { type CloseStep, closeSteps } from "./close-steps.ts";
+import { concludeThread } from "./conclude-thread.ts";
 import { createContainmentManager } from "./containment-manager.ts";
 import { createControl } from "./control.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { attachEvaluationWatch, createEvaluationBuffer } from "./evaluation-watch.ts";
-import { answerForThread, createPendingBuffer, forgetPending } from "./pending-answers.ts";
+import { attachEvaluationWatch } from "./evaluation-watch.ts";
+import { flightSlots, takeOpen } from "./in-flight.ts";
+import { answerForThread, forgetPending } from "./pending-answers.ts";
 import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
+import { createSharedMemory } from "./shared-memory.ts";
+import { StartError } from "./start-error.ts";
 import { superviseIssuer } from "./supervise-issuer.ts";
 import { createThreadMessages } from "./supervise-messages.ts";
 import { createThreadPool } from "./thread-pool.ts";
-import type { SharedMemory } from "./thread-messages.ts";
 import { startWatchdog } from "./watchdog.ts";
-
-/** A start that failed for a reason the operator can mend: one line, exit code 2. */
-export class StartError extends Error {}
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -129,6 +129,17 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   opened.push({ name: "control database", close: () => database.close() });
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
 
+  // The supervisor's own end of the access log: for the exchanges of a thread that can no longer write.
+  const logs = createLogs({
+    gateway: config.gateway,
+    access: config.logs.access,
+    decision: "off",
+    safeFields: [],
+    relay: options.stdout,
+    onFault: (message) => log.error(message),
+  });
+  opened.push({ name: "access log", close: () => logs.close() });
+
   const ports = await choosePorts(config, threads > 1);
   const seen = createSeenAgentsTable();
   const policySwitch = createPolicySwitch(() => pool);
@@ -154,10 +165,12 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     onEnd: (thread, why) => {
       evaluation.end(thread.index);
       forgetPending(shared.pending, thread.index);
+      const open = takeOpen(shared.flight, thread.index, flightSlots(config));
+      concludeThread(open, why, { logs, audit, clock, epoch: containment.epoch });
       messages.onEnd(thread);
       policySwitch.onEnd(thread);
       if (why !== "drained") {
-        log.error("a data thread ended and is replaced", { thread: thread.index, why, exchanges: thread.exchanges });
+        log.error("a data thread ended and is replaced", { thread: thread.index, why, exchanges: open.length });
       }
     },
   });
@@ -268,6 +281,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           { name: "operators' API", close: () => admin.close() },
           { name: "containment", close: () => containment.close() },
           { name: "audit log", close: () => audit.close() },
+          { name: "access log", close: () => logs.close() },
           { name: "replay table", close: () => clearInterval(rotation) },
           { name: "sign of life", close: () => clearInterval(keepAlive) },
           { name: "sign of life", close: sayAlive },
@@ -298,53 +312,6 @@ function changeType(action: string): AuditEvent["type"] {
   return action.startsWith("policy.") ? "policy" : "operator";
 }
 
-function createSharedMemory(config: Config, threads: number, nowMs: number): SharedMemory {
-  return {
-    replay: createReplayTable({
-      slots: config.proof.replay_slots,
-      maxAgeMs: config.proof.max_age_s * 1000,
-      maxAheadMs: config.proof.max_ahead_s * 1000,
-      nowMs,
-    }),
-    epoch: createEpochBuffer(threads),
-    evaluation: createEvaluationBuffer(threads),
-    pending: createPendingBuffer(threads),
-    replayKey: randomBytes(32),
-    nonceKey: randomBytes(32),
-  };
-}
-
-/** Where a platform has no `reusePort`, one data thread carries all. */
-function threadCount(config: Config): number {
-  if (process.platform !== "linux" && process.platform !== "freebsd") return 1;
-  return config.threads === "auto" ? Math.max(1, navigator.hardwareConcurrency - 1) : config.threads;
-}
-
-/** Binds each port once without sharing: with `reusePort`, another process on it would not be noticed (H28). */
-async function choosePorts(config: Config, shared: boolean): Promise<number[]> {
-  const ports: number[] = [];
-  for (const listener of config.listeners) {
-    if (listener.port !== 0 && !shared) ports.push(listener.port);
-    else {
-      const probed = await probe(listener.address, listener.port);
-      if (!probed.ok) throw new StartError(portProblem(probed.error, config, listener.port));
-      ports.push(probed.value);
-    }
-  }
-  return ports;
-}
-
-function probe(address: string, port: number): Promise<Result<number, Error>> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error) => resolve(err(error)));
-    server.listen({ host: address, port, exclusive: true }, () => {
-      const bound = server.address();
-      server.close(() => resolve(ok(typeof bound === "object" && bound !== null ? bound.port : port)));
-    });
-  });
-}
-
 async function waitUntil(nowMs: () => number, floorMs: number, tell: (ms: number) => void): Promise<void> {
   // Proofs carry whole seconds: one made now has to lie after the floor.
   const ms = Math.ceil((Math.floor(floorMs / 1000) + 1) * 1000 - nowMs());
@@ -355,12 +322,4 @@ async function waitUntil(nowMs: () => number, floorMs: number, tell: (ms: number
 
 function hostOf(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
-}
-
-function portProblem(error: unknown, config: Config, port?: number): string {
-  const text = error instanceof Error ? error.message : String(error);
-  if (!text.includes("EADDRINUSE")) return text;
-  const listener = config.listeners.find((one) => text.includes(String(one.port)));
-  const taken = port ?? listener?.port ?? "?";
-  return `port ${taken} is in use; stop what listens there, or choose another one in the configuration or by CORDON_PORT, CORDON_ISSUER_PORT or CORDON_CONTROL_PORT`;
 }

@@ -31,6 +31,7 @@ export interface SharedMemory {
   readonly epoch: SharedArrayBuffer;
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
+  readonly flight: SharedArrayBuffer;
   /** Keys of this process, the same for every thread: replay hashing and nonces. */
   readonly replayKey: Uint8Array;
   readonly nonceKey: Uint8Array;

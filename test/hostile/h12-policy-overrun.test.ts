@@ -88,6 +88,11 @@ test("H12 a hanging policy ends one thread with 503 for its clients, and is refu
       const others = Array.from({ length: 12 }, () => statusOf(other.call(fine)));
       const answer = await hung;
       assert.equal(answer.status, 503, `round ${round}`);
+      // The supervisor writes the line that the thread could not.
+      let told: unknown[] = [];
+      while (told.length < round) {
+        told = (await g.lines("access", () => true)).filter((line) => line["reason"] === "gateway.thread_ended");
+      }
       assert.equal(answer.json<{ code: string }>().code, "unavailable");
       const statuses = await Promise.all(others);
       assert.ok(

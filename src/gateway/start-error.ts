@@ -1,0 +1,3 @@
+// In: nothing. Out: the error of a start that the operator can mend: its message is one line, the exit code 2.
+
+export class StartError extends Error {}
