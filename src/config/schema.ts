@@ -148,6 +148,10 @@ const upstream = z.strictObject({
 const routeLimits = z.strictObject({
   body_bytes_max: bytes.default(1_048_576),
   response_bytes_max: bytes.default(104_857_600),
+  redact_bytes_max: bytes
+    .max(16_777_216)
+    .default(2_097_152)
+    .describe("For a response that policy redacts: it is parsed whole, and nothing else runs on its thread meanwhile."),
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
@@ -223,7 +227,12 @@ const logs = z.strictObject({
 const audit = z.strictObject({
   file: z.string().default("audit/audit.jsonl").describe("Inside the data folder."),
   queue_events_max: z.int().positive().default(20_000).describe("For each data thread."),
-  commit_interval_ms: z.int().min(0).max(1000).default(25).describe("How long the writer gathers before one fdatasync."),
+  commit_interval_ms: z
+    .int()
+    .min(0)
+    .max(1000)
+    .default(25)
+    .describe("How long the writer gathers before one fdatasync."),
 });
 
 const admin = z.strictObject({

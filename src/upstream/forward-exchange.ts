@@ -15,7 +15,7 @@ import {
   trailerFields,
 } from "./header-rules.ts";
 import { checkRedactable } from "./check-redactable.ts";
-import { redactJson } from "./redact-json.ts";
+import { type KeptBytes, KeptResponse, tooLargeToRedact } from "./kept-response.ts";
 import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
@@ -34,9 +34,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   readonly #startedAt = performance.now();
   readonly #requestBody = new BodyHash();
   readonly #responseBody = new BodyHash();
-  /** Head and body of a response to redact. */
-  readonly #kept: Buffer[] = [];
-  #keptHeaders: ParsedHeaders = {};
+  readonly #keptBytes: KeptBytes;
+  /** Set when the response is gathered to be redacted. */
+  #kept: KeptResponse | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -56,8 +56,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #stallTimer: NodeJS.Timeout | null = null;
   #upload: PassThrough | null = null;
 
-  constructor(request: ForwardRequest) {
+  constructor(request: ForwardRequest, keptBytes: KeptBytes) {
     this.#request = request;
+    this.#keptBytes = keptBytes;
     this.#response = request.response;
     this.#redact = request.redact ?? [];
     this.done = new Promise((resolve) => {
@@ -151,8 +152,11 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       return;
     }
     if (this.#withheld !== null) return;
-    if (this.#redact.length > 0 && this.#mayHaveBody()) this.#keptHeaders = headers;
-    else this.#startResponse(headers);
+    if (this.#redact.length > 0 && this.#mayHaveBody()) {
+      this.#kept = new KeptResponse(headers, this.#request.redactBytesMax, this.#keptBytes);
+    } else {
+      this.#startResponse(headers);
+    }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -162,8 +166,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#fail(deny("upstream.response_too_large"));
     } else if (this.#withheld !== null) {
       return;
-    } else if (!this.#responseStarted) {
-      this.#kept.push(chunk);
+    } else if (this.#kept !== null) {
+      const denial = this.#kept.add(chunk);
+      if (denial !== null) this.#fail(denial);
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#responseEnded = true;
@@ -181,8 +186,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#settle(this.#withheld);
       return;
     }
-    if (!this.#responseStarted) {
-      this.#sendRedacted();
+    if (this.#kept !== null) {
+      this.#sendRedacted(this.#kept);
       return;
     }
     if (!this.#responseEnded) {
@@ -216,7 +221,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (typeof length === "string" && coding === undefined) this.#contentLength = Number(length);
     if (this.#mayHaveBody() && this.#contentLength > this.#request.responseBytesMax)
       return deny("upstream.response_too_large");
-    return this.#redact.length > 0 && this.#mayHaveBody() ? checkRedactable(status, headers) : null;
+    if (this.#redact.length === 0 || !this.#mayHaveBody()) return null;
+    return this.#contentLength > this.#request.redactBytesMax ? tooLargeToRedact() : checkRedactable(status, headers);
   }
 
   #mayHaveBody(): boolean {
@@ -238,14 +244,13 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#response.writeHead(status, headers);
   }
 
-  #sendRedacted(): void {
-    const whole = this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept);
-    const body = whole.length === 0 ? whole : redactJson(whole, this.#redact);
+  #sendRedacted(kept: KeptResponse): void {
+    const body = kept.redacted(this.#redact);
     if (body === null) {
       this.#settle(deny("upstream.cannot_redact", "not strict JSON"));
       return;
     }
-    const out = responseHeaders(this.#keptHeaders, this.#request.responseHeaders ?? NO_HEADERS, true);
+    const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
     out.push("content-length", String(body.length));
     this.#writeHead(out, false);
     this.#responseEnded = true;
@@ -309,6 +314,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#request.target.queue.abandon(this);
     }
     if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    this.#kept?.release();
     if (this.#upload !== null && this.#request.body !== null && "unpipe" in this.#request.body) {
       this.#request.body.unpipe(this.#upload);
     }

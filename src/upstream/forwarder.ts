@@ -7,6 +7,7 @@ import type { Readable } from "node:stream";
 import type { UpstreamConfig } from "../config/schema.ts";
 import type { Denial } from "../errors.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
+import { KeptBytes } from "./kept-response.ts";
 import { createTargetFactory, type UpstreamTarget } from "./target.ts";
 
 export interface ForwarderOptions {
@@ -37,6 +38,8 @@ export interface ForwardRequest {
   /** Removes `Accept-Encoding`, `Range` and `If-Range` from the request, also where `redact` is empty. */
   readonly mayRedact?: boolean;
   readonly responseBytesMax: number;
+  /** For a response to redact, which is gathered and parsed whole. */
+  readonly redactBytesMax: number;
   /** Headers for the response, lower-case names; they replace the tool's. */
   readonly responseHeaders?: readonly (readonly [string, string])[];
   /** Called once, just before the response head goes to the client. */
@@ -89,10 +92,11 @@ export interface Forwarder {
 
 export function createForwarder(options: ForwarderOptions = {}): Forwarder {
   const targets = createTargetFactory(options.onSocketEvent);
+  const keptBytes = new KeptBytes();
   return {
     prepare: targets.prepare,
     send: (request) => {
-      const exchange = new ForwardExchange(request);
+      const exchange = new ForwardExchange(request, keptBytes);
       exchange.start();
       return exchange;
     },

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import type http from "node:http";
+import http from "node:http";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
+import { KEPT_BYTES_MAX } from "../../src/upstream/kept-response.ts";
 import { call, gateway, httpTool, upstreamConfig } from "../fixtures/forwarding.ts";
 
 const json = { "content-type": "application/json; charset=utf-8" };
@@ -59,6 +60,55 @@ describe("redaction", () => {
     );
     const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"], responseBytesMax: 1000 });
     assert.equal((await call(gate.origin)).headers["x-reason"], "upstream.response_too_large");
+  });
+
+  it("refuses a document over the limit for redaction: by its length up front, without one while it comes", async (t) => {
+    const document = JSON.stringify("x".repeat(998));
+    const tool = await httpTool(t, (request, response) => {
+      if (request.url === "/announced") response.writeHead(200, { ...json, "content-length": "1001" }).flushHeaders();
+      else if (request.url === "/chunked") response.writeHead(200, json).write(`${document} `);
+      else response.writeHead(200, json).end(document);
+    });
+    const limits = { redactBytesMax: 1000, responseBytesMax: 2000 };
+    const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"], ...limits });
+    for (const path of ["/announced", "/chunked"]) {
+      const outcome = gate.nextOutcome();
+      const answer = await call(gate.origin + path);
+      assert.deepEqual(
+        [answer.status, answer.headers["x-reason"], answer.body.length],
+        [502, "upstream.cannot_redact", 0],
+      );
+      assert.equal((await outcome).failure?.detail, "larger than redact_bytes_max");
+    }
+    assert.equal((await call(gate.origin)).body.length, 1000, "a document of the limit is redacted");
+    const plain = await gateway(t, upstreamConfig(tool), limits);
+    assert.equal((await call(plain.origin)).status, 200, "what is not redacted is not held to the limit");
+  });
+
+  it("H17: holds a bounded number of bytes of all gathered documents, and gives them back", async (t) => {
+    const half = Buffer.alloc(KEPT_BYTES_MAX / 2, " ");
+    const tool = await httpTool(t, (request, response) => {
+      response.writeHead(200, json).write(half);
+      if (request.url === "/whole") response.end("{}");
+    });
+    const gate = await gateway(t, upstreamConfig(tool), {
+      redact: ["/salary"],
+      redactBytesMax: KEPT_BYTES_MAX,
+      responseBytesMax: KEPT_BYTES_MAX,
+    });
+    const outcomes = [gate.nextOutcome(), gate.nextOutcome()];
+    const requests = [http.get(gate.origin, { agent: false }), http.get(gate.origin, { agent: false })];
+    for (const request of requests) request.on("error", () => undefined);
+    // Two halves do not fit: a chunk costs more than its bytes.
+    const refused = await Promise.race(
+      requests.map((request) => new Promise<http.IncomingMessage>((resolve) => request.once("response", resolve))),
+    );
+    assert.deepEqual([refused.statusCode, refused.headers["x-reason"]], [503, "gateway.overloaded"]);
+    for (const request of requests) request.destroy();
+    await Promise.all(outcomes);
+    const answer = await call(`${gate.origin}/whole`);
+    assert.deepEqual([answer.status, answer.body.toString()], [200, "{}"]);
+    assert.equal((await call(`${gate.origin}/whole`)).status, 200, "also what was redacted is given back");
   });
 
   it("passes answers that have no body, without the length of the one they stand for", async (t) => {

@@ -1,0 +1,71 @@
+// In: the head and the body's chunks of a response to redact. Out: its redacted body, or why there is none.
+// Trusts: nothing that the tool sends, neither its length nor the size of its chunks.
+//
+// Redaction reads a document whole and in one go: its size is the time for which nothing else runs on the thread, and
+// what is kept until the document is whole is memory that a tool decides about.
+import { type Denial, deny } from "../errors.ts";
+import type { ParsedHeaders } from "./header-rules.ts";
+import { redactJson } from "./redact-json.ts";
+
+/** For all responses of a thread that are being gathered: 32 documents of the default `redact_bytes_max`. */
+export const KEPT_BYTES_MAX = 67_108_864;
+
+/** A chunk costs its object and its place besides its bytes: a body sent byte by byte would hold a hundredfold. */
+const CHUNK_OVERHEAD_BYTES = 256;
+
+/** What all responses that are gathered on one thread hold together. */
+export class KeptBytes {
+  #bytes = 0;
+
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > KEPT_BYTES_MAX) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+export class KeptResponse {
+  readonly headers: ParsedHeaders;
+  readonly #all: KeptBytes;
+  readonly #bytesMax: number;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #held = 0;
+
+  constructor(headers: ParsedHeaders, bytesMax: number, all: KeptBytes) {
+    this.headers = headers;
+    this.#bytesMax = bytesMax;
+    this.#all = all;
+  }
+
+  /** The denial where this chunk is too much. */
+  add(chunk: Buffer): Denial | null {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#bytesMax) return tooLargeToRedact();
+    const held = chunk.length + CHUNK_OVERHEAD_BYTES;
+    if (!this.#all.take(held)) return deny("gateway.overloaded", "responses to redact hold too many bytes");
+    this.#held += held;
+    this.#chunks.push(chunk);
+    return null;
+  }
+
+  /** Null where the body is no document that can be redacted; an empty body stays empty. */
+  redacted(pointers: readonly string[]): Buffer | null {
+    const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+    return whole.length === 0 ? whole : redactJson(whole, pointers);
+  }
+
+  release(): void {
+    this.#all.giveBack(this.#held);
+    this.#held = 0;
+    this.#chunks = [];
+  }
+}
+
+export function tooLargeToRedact(): Denial {
+  return deny("upstream.cannot_redact", "larger than redact_bytes_max");
+}
