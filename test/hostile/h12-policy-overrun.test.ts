@@ -91,6 +91,7 @@ test("H12 a hanging policy ends one thread with 503 for its clients, and is refu
       // The supervisor writes the line that the thread could not.
       let told: unknown[] = [];
       while (told.length < round) {
+        await new Promise(setImmediate);
         told = (await g.lines("access", () => true)).filter((line) => line["reason"] === "gateway.thread_ended");
       }
       assert.equal(answer.json<{ code: string }>().code, "unavailable");
