@@ -79,8 +79,13 @@ class Tunnel implements TunnelHandle {
     this.closed = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    request.socket.once("close", this.#onClientClose);
     request.socket.on("error", noop); // its close follows and says the same
+    const refused = this.#checkClient();
+    if (refused !== null) {
+      this.#settle(refused);
+      return;
+    }
+    request.socket.once("close", this.#onClientClose);
     this.#answerTimer = setTimeout(
       () => this.#fail(deny("upstream.timeout", "no answer to the upgrade")),
       request.target.headersTimeoutMs,
@@ -90,6 +95,15 @@ class Tunnel implements TunnelHandle {
 
   cut(denial: Denial): void {
     this.#fail(denial);
+  }
+
+  #checkClient(): Denial | null {
+    const { request, socket } = this.#request;
+    // Its close has been said already: nothing else would ever end the tunnel of a client that reset in time.
+    if (socket.destroyed) return deny("exchange.client_closed");
+    // RFC 6455 section 4.1. The tool gets a GET: with another method it would be asked what was not judged.
+    if (request.method !== "GET") return deny("upstream.protocol", `an upgrade by ${request.method}`);
+    return null;
   }
 
   #start(): void {
@@ -163,7 +177,8 @@ class Tunnel implements TunnelHandle {
   }
 
   #beforeSend(): Denial | null {
-    return this.#settled ? deny("exchange.client_closed") : this.#request.beforeSend();
+    const { socket, beforeSend } = this.#request;
+    return this.#settled || socket.destroyed ? deny("exchange.client_closed") : beforeSend();
   }
 
   /** The ruled headers as an object, with the upgrade's own hop-by-hop headers put back. */

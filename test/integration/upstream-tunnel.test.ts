@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
-import type net from "node:net";
+import net from "node:net";
+import type { Duplex } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import type { UpstreamConfig } from "../../src/config/schema.ts";
 import { deny } from "../../src/errors.ts";
-import { createForwarder } from "../../src/upstream/forwarder.ts";
+import { createForwarder, type UpstreamTarget } from "../../src/upstream/forwarder.ts";
 import { openTunnel, type TunnelHandle, type TunnelRequest } from "../../src/upstream/tunnel.ts";
 import { httpTool, listen, rawTool, upstreamConfig } from "../fixtures/forwarding.ts";
 
@@ -15,16 +16,21 @@ interface TunnelGateway {
   readonly tunnel: Promise<TunnelHandle>;
 }
 
+/** Runs before the tunnel is opened, as the judging of a request does. */
+type Prepare = (socket: Duplex, target: UpstreamTarget) => Promise<Partial<TunnelRequest>>;
+
 async function tunnelGateway(
   t: TestContext,
   upstream: UpstreamConfig,
-  changes: Partial<TunnelRequest> & { credential?: string } = {},
+  changes: Partial<TunnelRequest> & { credential?: string; prepare?: Prepare } = {},
 ): Promise<TunnelGateway> {
+  const { prepare, ...rest } = changes;
   const forwarder = createForwarder();
   const target = forwarder.prepare(upstream, changes.credential);
   const { promise: tunnel, resolve } = Promise.withResolvers<TunnelHandle>();
   const server = http.createServer();
-  server.on("upgrade", (request, socket, head) => {
+  server.on("upgrade", async (request: http.IncomingMessage, socket: Duplex, head) => {
+    const prepared = await prepare?.(socket, target);
     const handle = openTunnel({
       target,
       request,
@@ -33,7 +39,8 @@ async function tunnelGateway(
       path: request.url ?? "/",
       identity: [["x-cordon-agent", "me"]],
       beforeSend: () => null,
-      ...changes,
+      ...rest,
+      ...prepared,
     });
     resolve(handle);
     void handle.closed.then(({ failure, opened }) => {
@@ -44,6 +51,18 @@ async function tunnelGateway(
   const port = await listen(t, server);
   t.after(() => forwarder.close());
   return { origin: `ws://127.0.0.1:${port}`, tunnel };
+}
+
+function upgradeHead(method: string): string {
+  return [
+    `${method} / HTTP/1.1`,
+    "Host: a",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "\r\n",
+  ].join("\r\n");
 }
 
 async function webSocketTool(
@@ -148,6 +167,74 @@ describe("the WebSocket tunnel", () => {
     const gate = await tunnelGateway(t, upstreamConfig(tool), { beforeSend: () => deny("containment.blocked") });
     assert.deepEqual(await refusal(new WebSocket(gate.origin)), [502, "containment.blocked"]);
     assert.deepEqual([(await (await gate.tunnel).closed).sent, requests], [false, 0]);
+  });
+
+  it("H18: connects to no tool for a client that was gone before the tunnel was opened", async (t) => {
+    let connections = 0;
+    const server = net.createServer(() => {
+      connections += 1;
+    });
+    const upstream = upstreamConfig(`http://127.0.0.1:${await listen(t, server)}`);
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+    const gate = await tunnelGateway(t, upstream, {
+      prepare: async (socket) => {
+        socket.on("error", () => undefined).resume();
+        reach();
+        await new Promise((resolve) => socket.once("close", resolve));
+        return {};
+      },
+    });
+    const client = net.connect(Number(new URL(gate.origin).port), "127.0.0.1");
+    client.write(upgradeHead("GET"));
+    await reached;
+    client.resetAndDestroy();
+    const outcome = await (await gate.tunnel).closed;
+    assert.deepEqual([outcome.failure?.reason, outcome.sent, outcome.opened], ["exchange.client_closed", false, false]);
+    assert.equal(connections, 0);
+  });
+
+  it("H18: sends nothing for a client that was gone when the connection was ready", async (t) => {
+    let asked = 0;
+    let requests = 0;
+    const tool = await rawTool(t, () => {
+      requests += 1;
+    });
+    const gate = await tunnelGateway(t, upstreamConfig(tool), {
+      beforeSend: () => {
+        asked += 1;
+        return null;
+      },
+      prepare: async (socket, target) => ({
+        target: {
+          ...target,
+          connect: (callback) =>
+            target.connect((error, toolSocket) => {
+              socket.destroy();
+              callback(error, toolSocket);
+            }),
+        },
+      }),
+    });
+    const client = net.connect(Number(new URL(gate.origin).port), "127.0.0.1");
+    client.on("error", () => undefined).write(upgradeHead("GET"));
+    const outcome = await (await gate.tunnel).closed;
+    assert.deepEqual([outcome.failure?.reason, outcome.sent], ["exchange.client_closed", false]);
+    assert.deepEqual([asked, requests], [0, 0]);
+  });
+
+  it("H19: asks no tool for an upgrade that is no GET", async (t) => {
+    let requests = 0;
+    const tool = await rawTool(t, () => {
+      requests += 1;
+    });
+    const gate = await tunnelGateway(t, upstreamConfig(tool));
+    const client = net.connect(Number(new URL(gate.origin).port), "127.0.0.1");
+    client.write(upgradeHead("POST"));
+    const [answer] = (await once(client, "data")) as [Buffer];
+    assert.match(answer.toString(), /X-Reason: upstream\.protocol/);
+    const outcome = await (await gate.tunnel).closed;
+    assert.deepEqual([outcome.failure?.reason, outcome.sent, requests], ["upstream.protocol", false, 0]);
+    client.destroy();
   });
 
   it("H19: passes on no answer but a true 101", async (t) => {
