@@ -15,6 +15,11 @@ const MEMORY_PAGES_INITIAL = 5;
 const PAGE_BYTES = 65_536;
 /** WebAssembly memory never shrinks: an instance that one evaluation grew by 16 MiB is replaced. */
 const MEMORY_GROWTH_BYTES_MAX = 16 * 1024 * 1024;
+/**
+ * The module and its data loaded once, so an instance that cannot be made again lacks the host's memory. Trying costs up
+ * to a quarter of a second with large data, which must not be paid by every exchange of a flood.
+ */
+const INSTANCE_RETRY_MS = 5000;
 /** What an abort may say in the log. */
 const ABORT_MESSAGE_BYTES_MAX = 1024;
 /** Most policies answer with few distinct decisions; their parsed form is kept by the text. */
@@ -34,8 +39,6 @@ export interface Evaluator {
   decide(inputJson: string, timeMs: number): Result<Decision, Denial>;
   /** The raw result of any entry point of the bundle. Errors: policy.error, policy.undefined. */
   evaluateEntry(name: string, inputJson: string, timeMs: number): Result<unknown, Denial>;
-  /** Replaces the whole `data` document. Data that does not load makes every decision a deny. */
-  setData(dataJson: string): void;
 }
 
 interface Exports {
@@ -165,19 +168,36 @@ function createInstance({ module, dataJson, memoryPagesMax }: EvaluatorOptions):
   };
 }
 
-/** Compiles nothing and does no I/O; instantiating takes about a millisecond. Throws if the module or data does not load. */
+/**
+ * Compiles nothing and does no I/O; instantiating takes about a millisecond. Throws if the module or data does not load.
+ * Its data never changes: other data is another evaluator.
+ */
 export function createEvaluator(options: EvaluatorOptions): Evaluator {
-  let current = options;
-  let instance: Instance | undefined = createInstance(current);
+  let instance: Instance | undefined = createInstance(options);
+  let failure: { readonly denial: Denial; readonly atMs: number } | undefined;
   const parsed = new Map<string, Result<Decision, Denial>>();
 
-  function run(entry: string, inputJson: string, timeMs: number): Result<string, Denial> {
+  function renew(timeMs: number): Result<Instance, Denial> {
+    // A clock that was set back counts as time that passed.
+    if (failure !== undefined && Math.abs(timeMs - failure.atMs) < INSTANCE_RETRY_MS) return err(failure.denial);
     try {
-      instance ??= createInstance(current);
-      const id = instance.entrypoints.get(entry);
+      instance = createInstance(options);
+      failure = undefined;
+      return ok(instance);
+    } catch (cause) {
+      failure = { denial: deny("policy.error", describe(cause)), atMs: timeMs };
+      return err(failure.denial);
+    }
+  }
+
+  function run(entry: string, inputJson: string, timeMs: number): Result<string, Denial> {
+    const ready = instance === undefined ? renew(timeMs) : ok(instance);
+    if (!ready.ok) return ready;
+    try {
+      const id = ready.value.entrypoints.get(entry);
       if (id === undefined) return err(deny("policy.undefined", `no entry point ${entry}`));
-      const text = instance.evaluate(id, inputJson, timeMs);
-      if (instance.bytes() - instance.bytesAfterLoad > MEMORY_GROWTH_BYTES_MAX) instance = undefined;
+      const text = ready.value.evaluate(id, inputJson, timeMs);
+      if (ready.value.bytes() - ready.value.bytesAfterLoad > MEMORY_GROWTH_BYTES_MAX) instance = undefined;
       return ok(text);
     } catch (cause) {
       // A trap leaves the heap in an unknown state.
@@ -214,16 +234,6 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
     evaluateEntry(name, inputJson, timeMs) {
       const text = run(name, inputJson, timeMs);
       return text.ok ? firstResult(text.value) : text;
-    },
-    setData(dataJson) {
-      current = { ...current, dataJson };
-      instance = undefined;
-      try {
-        instance = createInstance(current);
-      } catch {
-        // The next decision tries again and answers policy.error with the cause.
-        instance = undefined;
-      }
     },
   };
 }
