@@ -285,6 +285,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   readonly #onClientClose = (): void => {
+    // A write that is followed to its outcome is not the client's to break off any more.
+    if (this.#withheld !== null) return;
     if (!this.#settled && !this.#responseEnded) this.#fail(deny("exchange.client_closed"));
   };
 
