@@ -5,6 +5,7 @@ import { PassThrough } from "node:stream";
 import type { Dispatcher } from "undici";
 import { type Denial, deny } from "../errors.ts";
 import { BodyHash } from "./body-hash.ts";
+import { DISCARD_BYTES_MAX, discardUpload } from "./discard-upload.ts";
 import { DenialError, failureOf } from "./failure-of.ts";
 import type { CutOptions, ForwardHandle, ForwardOutcome, ForwardRequest } from "./forwarder.ts";
 import {
@@ -49,6 +50,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #contentLength = -1;
   #responseStarted = false;
   #responseEnded = false;
+  /** The answer says `Connection: close`: what may be left of the upload is too much to be read. */
+  #closing = false;
+  /** Its end is held back until the client has had time to read it. */
+  #endHeld = false;
   #informational = 0;
   /** Set when the response is withheld: the tool is followed to its outcome, the caller gets the denial. */
   #withheld: Denial | null = null;
@@ -171,8 +176,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       if (denial !== null) this.#fail(denial);
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
-      this.#responseEnded = true;
-      this.#response.end(chunk);
+      this.#end(chunk);
     } else if (!this.#response.write(chunk)) {
       controller.pause();
       this.#waitForClient(controller);
@@ -191,10 +195,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       return;
     }
     if (!this.#responseEnded) {
-      this.#responseEnded = true;
       const fields = trailerFields(trailers ?? {});
       if (fields.length > 0 && this.#contentLength === -1) this.#response.addTrailers(fields);
-      this.#response.end();
+      this.#end();
     }
     this.#settle(null);
   }
@@ -241,6 +244,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     const status = this.#status as number;
     this.#request.onResponseStart?.(status, streaming);
     this.#responseStarted = true;
+    if (this.#uploadRest() > DISCARD_BYTES_MAX) {
+      this.#closing = true;
+      headers.push("connection", "close");
+    }
     this.#response.writeHead(status, headers);
   }
 
@@ -253,9 +260,16 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
     out.push("content-length", String(body.length));
     this.#writeHead(out, false);
-    this.#responseEnded = true;
-    this.#response.end(body);
+    this.#end(body);
     this.#settle(null);
+  }
+
+  #end(chunk?: Buffer): void {
+    this.#responseEnded = true;
+    // Node closes a connection at the end of its last answer, and what the client still sends would then reset it.
+    this.#endHeld = this.#closing && this.#uploadRest() > 0;
+    if (!this.#endHeld) this.#response.end(chunk);
+    else if (chunk !== undefined) this.#response.write(chunk);
   }
 
   /** A caller that does not read holds a connection and buffers: its patience is the same as a silent tool's. */
@@ -282,6 +296,29 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     upload.on("error", noop); // reported by undici as the exchange's own error
     body.pipe(upload);
     return upload;
+  }
+
+  /** Bytes of the upload that may still come; infinite where the client declared no length. */
+  #uploadRest(): number {
+    const { body, bodyLength } = this.#request;
+    if (this.#upload === null || body === null || body instanceof Uint8Array) return 0;
+    if (body.readableEnded || ("complete" in body && body.complete === true)) return 0;
+    return bodyLength === undefined ? Number.POSITIVE_INFINITY : bodyLength - this.#requestBody.bytes;
+  }
+
+  /** The answer is there, from the tool or from the gateway, and the client may still be sending. */
+  #leaveUpload(): void {
+    const { body } = this.#request;
+    if (this.#upload === null || body === null || body instanceof Uint8Array) return;
+    body.unpipe(this.#upload);
+    const { socket, destroyed } = this.#response;
+    if (destroyed || socket === null) return;
+    const done = (whole: boolean): void => {
+      if (this.#endHeld) this.#response.end();
+      else if (!whole) socket.destroySoon();
+    };
+    if (this.#uploadRest() === 0) done(true);
+    else discardUpload(body, done);
   }
 
   readonly #onClientClose = (): void => {
@@ -317,9 +354,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     }
     if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
     this.#kept?.release();
-    if (this.#upload !== null && this.#request.body !== null && "unpipe" in this.#request.body) {
-      this.#request.body.unpipe(this.#upload);
-    }
+    this.#leaveUpload();
     this.#resolve({
       sent: this.#sent,
       requestComplete: this.#requestComplete,
