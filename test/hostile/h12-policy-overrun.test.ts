@@ -2,11 +2,11 @@
 // nothing of this kind, so the test brings a policy that loops for one candidate and allows all others.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { packageRoot } from "../../src/lib/package-root.ts";
 import { type CallAnswer, startTestGateway } from "../fixtures/test-gateway.ts";
+import { opaPath, skipWithoutOpa } from "../integration/opa-for-tests.ts";
 
 const REGO = `package cordon.decision
 
@@ -35,17 +35,6 @@ reasons := []
 obligations := {}
 `;
 
-function findOpa(): string | undefined {
-  const local = path.join(packageRoot(), ".tools", "bin", "opa");
-  if (existsSync(local)) return local;
-  try {
-    execFileSync("opa", ["version"], { stdio: "ignore" });
-    return "opa";
-  } catch {
-    return undefined; // not on the PATH
-  }
-}
-
 async function statusOf(answer: Promise<CallAnswer>): Promise<number> {
   try {
     return (await answer).status;
@@ -54,17 +43,14 @@ async function statusOf(answer: Promise<CallAnswer>): Promise<number> {
   }
 }
 
-const opa = findOpa();
-const why = opa === undefined && process.env["CI"] !== "true" ? "opa is not installed" : false;
-
 test("H12 a hanging policy ends one thread with 503 for its clients, and is refused after the second time", {
   skip: why,
 }, async () => {
-  assert.ok(opa, "CI needs opa");
+  assert.notEqual(opaPath, "", "CI needs opa");
   const g = await startTestGateway(({ folder }) => {
     mkdirSync(path.join(folder, "rego"));
     writeFileSync(path.join(folder, "rego", "decision.rego"), REGO);
-    execFileSync(opa, [
+    execFileSync(opaPath, [
       "build",
       "-t",
       "wasm",
