@@ -1,5 +1,5 @@
 // In: the configured bundle, Rego folder and data; their changes. Out: the policy in force, switched on every thread at once.
-// A bad policy changes nothing: it is activated only after it was built, loaded, tested and timed; the last good one stays.
+// A bad policy or bad data changes nothing: the pair is activated only after it was built, loaded, tested and timed together.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -30,7 +30,7 @@ export interface PolicyManager {
   close(): void;
 }
 
-/** A bundle that does not answer its checks in this time is refused. */
+/** A policy that does not answer its checks in this time is refused. */
 const CHECK_DEADLINE_MS = 30_000;
 
 export interface PolicyManagerOptions {
@@ -40,11 +40,17 @@ export interface PolicyManagerOptions {
   readonly onChange: (outcome: { by: string; info: PolicyInfo | null; error?: string }) => void;
 }
 
-interface BundleInForce {
+interface ReadBundle {
   readonly sha256: string;
-  readonly module: WebAssembly.Module;
+  /** As it was read: new data is checked together with it. */
+  readonly bytes: Uint8Array;
+  readonly wasm: Uint8Array<ArrayBuffer>;
   readonly revision: string;
   readonly dataJson: string;
+}
+
+interface BundleInForce extends ReadBundle {
+  readonly module: WebAssembly.Module;
 }
 
 export async function createPolicyManager(options: PolicyManagerOptions): Promise<Result<PolicyManager, string>> {
@@ -67,21 +73,37 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
     return next;
   }
 
-  async function readBundle(): Promise<Result<BundleInForce, string>> {
+  /** A change that throws (a full disk, a temporary folder that is gone) is refused as loudly as a bad policy. */
+  async function attempt(
+    by: string,
+    change: () => Promise<Result<PolicyInfo, string>>,
+  ): Promise<Result<PolicyInfo, string>> {
+    try {
+      return await change();
+    } catch (error) {
+      return refused(by, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async function readBundle(): Promise<Result<ReadBundle, string>> {
     const bytes = policy.source === undefined ? readFile(source) : await buildFromSource(policy.source);
     if (!bytes.ok) return bytes;
     const sha256 = createHash("sha256").update(bytes.value).digest("hex");
     if (bundle?.sha256 === sha256) return ok(bundle);
     const parsed = parseBundle(bytes.value);
     if (!parsed.ok) return err(`the bundle ${source} cannot be read: ${parsed.error}`);
-    const checked = await startBundleCheck(bytes.value, policy, CHECK_DEADLINE_MS);
-    if (!checked.ok) return err(`the bundle ${source} was refused: ${checked.error.join("; ")}`);
-    return ok({
-      sha256,
-      module: await WebAssembly.compile(parsed.value.wasm),
-      revision: parsed.value.revision,
-      dataJson: parsed.value.dataJson,
-    });
+    const { wasm, revision, dataJson } = parsed.value;
+    return ok({ sha256, bytes: bytes.value, wasm, revision, dataJson });
+  }
+
+  /** Nothing is written and no thread is asked before this: data that a thread loads may still leave it no memory to judge. */
+  async function check(next: ReadBundle, data: PolicyData | undefined): Promise<Result<void, string>> {
+    const dataJson = data?.dataJson ?? next.dataJson;
+    if (next.sha256 === bundle?.sha256 && dataJson === current?.dataJson) return ok(undefined);
+    const checked = await startBundleCheck(next.bytes, policy, CHECK_DEADLINE_MS, dataJson);
+    if (checked.ok) return checked;
+    const what = data === undefined ? "" : ` with the data ${data.revision}`;
+    return err(`the bundle ${source}${what} was refused: ${checked.error.join("; ")}`);
   }
 
   /** The data that an operator put, or the configured file, whichever was written last; without both, the bundle's own. */
@@ -90,27 +112,30 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
     return file === undefined ? ok(undefined) : readPolicyData(file);
   }
 
-  async function load(by: string): Promise<Result<PolicyInfo, string>> {
-    const nextBundle = await readBundle();
-    if (!nextBundle.ok) return refused(by, nextBundle.error);
-    const data = await readData();
-    if (!data.ok) return refused(by, data.error);
-    return switchTo(by, nextBundle.value, data.value);
-  }
+  const load = (by: string): Promise<Result<PolicyInfo, string>> =>
+    attempt(by, async () => {
+      const next = await readBundle();
+      if (!next.ok) return refused(by, next.error);
+      const data = await readData();
+      if (!data.ok) return refused(by, data.error);
+      const checked = await check(next.value, data.value);
+      return checked.ok ? switchTo(by, next.value, data.value) : refused(by, checked.error);
+    });
 
   async function switchTo(
     by: string,
-    nextBundle: BundleInForce,
+    nextBundle: ReadBundle,
     data: PolicyData | undefined,
   ): Promise<Result<PolicyInfo, string>> {
+    const module = bundle?.sha256 === nextBundle.sha256 ? bundle.module : await WebAssembly.compile(nextBundle.wasm);
     const next: LoadedPolicyMessage = {
       revision: { bundle: nextBundle.revision, data: data?.revision ?? "" },
-      module: nextBundle.module,
+      module,
       dataJson: data?.dataJson ?? nextBundle.dataJson,
     };
     const activated = await activate(next);
     if (!activated.ok) return refused(by, activated.error);
-    bundle = nextBundle;
+    bundle = { ...nextBundle, module };
     current = next;
     info = { ...next.revision, source, loaded_at: new Date().toISOString() };
     onChange({ by, info });
@@ -136,31 +161,38 @@ export async function createPolicyManager(options: PolicyManagerOptions): Promis
     info: () => info,
     reload: (by) => inTurn(() => load(by)),
     putData: (json, by) =>
-      inTurn(async () => {
-        const data = parsePolicyData(json);
-        if (!data.ok) return data;
-        if (bundle === undefined) return err("no policy is loaded yet");
-        const previous = existsSync(savedData) ? readFileSync(savedData) : undefined;
-        // On disk before it is in force: a restart must not bring back permissions that were taken away.
-        const written = writeWhole(savedData, json);
-        if (!written.ok) return written;
-        const switched = await switchTo(by, bundle, data.value);
-        if (!switched.ok) {
-          if (previous === undefined) rmSync(savedData, { force: true });
-          else writeWhole(savedData, previous.toString("utf8"));
-        }
-        return switched;
-      }),
+      inTurn(() =>
+        attempt(by, async () => {
+          const data = parsePolicyData(json);
+          if (!data.ok) return data;
+          const inForce = bundle;
+          if (inForce === undefined) return err("no policy is loaded yet");
+          const checked = await check(inForce, data.value);
+          if (!checked.ok) return refused(by, checked.error);
+          const previous = existsSync(savedData) ? readFileSync(savedData) : undefined;
+          // On disk before it is in force: a restart must not bring back permissions that were taken away.
+          const written = writeWhole(savedData, json);
+          if (!written.ok) return refused(by, written.error);
+          const switched = await attempt(by, () => switchTo(by, inForce, data.value));
+          if (!switched.ok) {
+            if (previous === undefined) rmSync(savedData, { force: true });
+            else writeWhole(savedData, previous.toString("utf8"));
+          }
+          return switched;
+        }),
+      ),
     resetData: (by) =>
-      inTurn(async () => {
-        const aside = `${savedData}.taken-back`;
-        if (!existsSync(savedData)) return err("no data was put by an operator; nothing to take back");
-        renameSync(savedData, aside);
-        const loaded = await load(by);
-        if (loaded.ok) rmSync(aside, { force: true });
-        else renameSync(aside, savedData);
-        return loaded;
-      }),
+      inTurn(() =>
+        attempt(by, async () => {
+          const aside = `${savedData}.taken-back`;
+          if (!existsSync(savedData)) return err("no data was put by an operator; nothing to take back");
+          renameSync(savedData, aside);
+          const loaded = await load(by);
+          if (loaded.ok) rmSync(aside, { force: true });
+          else renameSync(aside, savedData);
+          return loaded;
+        }),
+      ),
     close: () => watcher?.close(),
   });
 }

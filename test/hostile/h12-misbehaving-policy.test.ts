@@ -8,7 +8,8 @@ import { parseBundle } from "../../src/policy/parse-bundle.ts";
 import { type CallAnswer, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 import { packBundle } from "../unit/policy/tar-writer.ts";
 
-const PATH = "/ats/jobs/J42/candidates/C1";
+/** The candidate says how the policy behaves: its data would be refused by the checks before activation. */
+const PATH = "/ats/jobs/J42/candidates/";
 const MISBEHAVING = new URL("../unit/policy/fixtures/misbehaving.tar.gz", import.meta.url);
 
 describe("H12 a policy that misbehaves on demand", () => {
@@ -23,7 +24,7 @@ describe("H12 a policy that misbehaves on demand", () => {
     writeFileSync(
       bundle,
       packBundle([
-        { path: "/data.json", content: '{"mode":"deny"}' },
+        { path: "/data.json", content: '{"mode":"asked"}' },
         { path: "/policy.wasm", content: parsed.value.wasm },
         { path: "/.manifest", content: JSON.stringify({ ...parsed.value.manifest, revision: "misbehaving" }) },
       ]),
@@ -36,10 +37,6 @@ describe("H12 a policy that misbehaves on demand", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function mode(name: string): Promise<void> {
-    const answer = await g.operate("PUT", "/v1/policy/data", { mode: name });
-    assert.equal(answer.status, 200, answer.text);
-  }
   async function reasonOf(answer: CallAnswer): Promise<unknown> {
     const id = answer.headers["x-cordon-request-id"];
     const mine = (line: Record<string, unknown>): boolean => line["request_id"] === id;
@@ -55,14 +52,12 @@ describe("H12 a policy that misbehaves on demand", () => {
     ["throw", "policy."],
   ] as const) {
     test(`H12 a policy in mode ${name} denies with ${reason}, and the next decision is good again`, async () => {
-      await mode(name);
       g.tool.seen.length = 0;
-      const answer = await agent.call(g.url + PATH);
+      const answer = await agent.call(g.url + PATH + name);
       assert.equal(answer.status, 403);
       assert.ok(String(await reasonOf(answer)).startsWith(reason), String(await reasonOf(answer)));
       assert.equal(g.tool.seen.length, 0);
-      await mode("good");
-      assert.equal((await agent.call(g.url + PATH)).status, 200);
+      assert.equal((await agent.call(`${g.url}${PATH}good`)).status, 200);
     });
   }
 });

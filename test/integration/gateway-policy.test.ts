@@ -1,6 +1,6 @@
 // A policy that changes under traffic: every exchange is judged by the old one or the new one, and none is dropped.
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../../src/lib/package-root.ts";
@@ -90,6 +90,62 @@ test("data that was put can be taken back, and a configured file that is written
     utimesSync(file, later, later);
     assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 200);
     assert.equal(await status(), 200);
+  } finally {
+    await g.close();
+  }
+});
+
+test("H13 data that leaves the policy too little memory to judge is refused before it is kept or in force", async () => {
+  // It loads, and a small input can be judged beside it; the largest allowed one cannot.
+  const vast = JSON.stringify({ ...dataWithJob(true), vast: Array.from({ length: 325_000 }, (_, index) => index) });
+  const g = await startTestGateway(({ folder }) => {
+    writeFileSync(path.join(folder, "data.json"), JSON.stringify(dataWithJob(true)));
+    return { policy: { data: "data.json", watch: false } };
+  });
+  try {
+    const agent = await g.agent();
+    const before = await revision(g);
+    const stillGood = async (what: string): Promise<void> => {
+      const now = await revision(g);
+      assert.equal(now.data, before.data);
+      assert.match(now.last_error ?? "", /was refused: .*opa_malloc/);
+      assert.equal((await agent.call(g.url + PATH)).status, 200, what);
+    };
+    const put = await g.operate("PUT", "/v1/policy/data", JSON.parse(vast));
+    assert.equal(put.status, 422, put.text);
+    await stillGood("after the data was put");
+    assert.equal(existsSync(path.join(g.folder, "data", "policy-data.json")), false);
+
+    writeFileSync(path.join(g.folder, "data.json"), vast);
+    assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 422);
+    await stillGood("after the configured file was read again");
+  } finally {
+    await g.close();
+  }
+});
+
+test("H13 a reload in the background that throws is refused aloud, and the next one works", {
+  skip: skipWithoutOpa,
+}, async () => {
+  const g = await startTestGateway(({ folder }) => {
+    cpSync(policies, path.join(folder, "policies"), { recursive: true });
+    return { policy: { source: "policies", watch: true } };
+  });
+  const before = process.env["TMPDIR"];
+  try {
+    process.env["TMPDIR"] = path.join(g.folder, "gone");
+    writeFileSync(path.join(g.folder, "policies", "extra.rego"), "package extra\n");
+    let now = await revision(g);
+    while (now.last_error === undefined) now = await revision(g);
+    assert.match(now.last_error, /ENOENT/);
+    assert.ok(g.log.some((line) => line.includes("the last good one stays") && line.includes("file change")));
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
+  try {
+    assert.equal((await g.operate("POST", "/v1/policy/reload")).status, 200);
+    assert.equal((await revision(g)).last_error, undefined);
   } finally {
     await g.close();
   }

@@ -26,6 +26,13 @@ test("the default bundle passes its checks in a thread of its own", async () => 
   assert.deepEqual(await startBundleCheck(shipped, limits, 30_000), { ok: true, value: undefined });
 });
 
+test("H13 a bundle is checked with the data that it is to judge with, not with its own", async () => {
+  const bytes = readFileSync(new URL("./fixtures/misbehaving.tar.gz", import.meta.url));
+  assert.deepEqual(await startBundleCheck(bytes, limits, 30_000, '{"mode":"deny"}'), { ok: true, value: undefined });
+  const checked = await startBundleCheck(bytes, limits, 30_000, '{"mode":"good"}');
+  assert.match(checked.ok ? "" : checked.error.join("\n"), /the policy allows it/);
+});
+
 test("a policy that denies everything may be activated", () => assert.equal(problems(inMode("deny")), ""));
 
 test("H13 a policy that allows an input without an agent is refused", () => {
