@@ -23,6 +23,8 @@ const SWEEP_MS = 1000;
 const DENIALS_MS = 10_000;
 /** While it drains, how often a thread closes the connections that have nothing in flight. */
 const IDLE_CHECK_MS = 50;
+/** Between the cut of what outlasts the drain and the end of its connection. */
+const LAST_WORDS_MS = 100;
 
 const start = workerData as DataThreadStart;
 const { thread, config } = start;
@@ -126,9 +128,13 @@ function recordDenials(): void {
 async function drain(timeoutMs: number): Promise<void> {
   services.draining = true;
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+  let close: NodeJS.Timeout | undefined;
   const cut = setTimeout(() => {
     services.open.cutAll(deny("gateway.draining"));
-    for (const server of servers) server.closeAllConnections();
+    // Not in the same breath: who waits for an answer is told why there is none.
+    close = setTimeout(() => {
+      for (const server of servers) server.closeAllConnections();
+    }, LAST_WORDS_MS);
   }, timeoutMs);
   // A client that keeps its connection after its answer would hold the drain until the limit.
   const idle = setInterval(() => {
@@ -137,6 +143,7 @@ async function drain(timeoutMs: number): Promise<void> {
   await Promise.all(closed);
   await services.idle();
   clearTimeout(cut);
+  clearTimeout(close);
   clearInterval(idle);
   recordDenials();
   housekeeping();
