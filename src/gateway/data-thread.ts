@@ -9,6 +9,7 @@ import { deny } from "../errors.ts";
 import { createClock } from "../lib/clock.ts";
 import { createContainmentGate } from "./containment-gate.ts";
 import { createServices } from "./create-services.ts";
+import { createServerDrain, type ServerDrain } from "./drain-server.ts";
 import { createListener, listen, statusOf } from "./listen.ts";
 import { breakExchange, runExchange, runUpgrade } from "./pipeline.ts";
 import { finishExchange } from "./record-exchange.ts";
@@ -45,6 +46,7 @@ const containment = createContainmentGate({
 const recorder = createRecorder(start.audit, { queueEventsMax: config.audit.queue_events_max });
 const services = createServices({ start, clock, containment, recorder, notify });
 const servers: Server[] = [];
+const drains: ServerDrain[] = [];
 
 function loadedState() {
   const state = createContainmentState();
@@ -127,7 +129,7 @@ function recordDenials(): void {
 /** SIGTERM: no new connections, what is in flight ends within the limit, then everything is flushed. */
 async function drain(timeoutMs: number): Promise<void> {
   services.draining = true;
-  const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+  const closed = drains.map((one) => one.stop());
   let close: NodeJS.Timeout | undefined;
   const cut = setTimeout(() => {
     services.open.cutAll(deny("gateway.draining"));
@@ -138,7 +140,7 @@ async function drain(timeoutMs: number): Promise<void> {
   }, timeoutMs);
   // A client that keeps its connection after its answer would hold the drain until the limit.
   const idle = setInterval(() => {
-    for (const server of servers) server.closeIdleConnections();
+    for (const one of drains) one.closeIdle();
   }, IDLE_CHECK_MS);
   await Promise.all(closed);
   await services.idle();
@@ -202,6 +204,7 @@ async function main(): Promise<void> {
       nextId: services.nextId,
     });
     servers.push(server);
+    drains.push(createServerDrain(server, listener.tls !== undefined));
     await listen(server, listener.address, start.ports[index] ?? listener.port, start.reusePort);
   }
   notify({ type: "listening" });
