@@ -14,6 +14,7 @@ import { call, readLines, startTestGateway, type TestAgent, type TestGateway } f
 
 const LIMIT = { timeout: 30_000 };
 const DRAIN_MS = 1500;
+const BYTES = 15 * 2 ** 20;
 
 describe("H25 SIGTERM", () => {
   let g: TestGateway;
@@ -30,6 +31,11 @@ describe("H25 SIGTERM", () => {
         toolRoute("upload", tool.url, { body: "stream" }),
         toolRoute("events", tool.url),
         toolRoute("socket", tool.url, { methods: ["GET"], upgrade: ["websocket"] }),
+        {
+          ...toolRoute("redacted", tool.url, { methods: ["GET"], limits: { redact_bytes_max: 2 ** 24 } }),
+          path: "/redacted/{job_id}/{id}",
+          resource: { type: "candidate_profiles", classification: "interview_safe" },
+        },
       ],
     });
     await g.gateway.close();
@@ -93,6 +99,10 @@ describe("H25 SIGTERM", () => {
     const url = `${g.url}/socket/1`;
     const socket = new WebSocket(url.replace("http:", "ws:"), { headers: await agent.headers(url) });
     await once(socket, "open");
+    const unused = connect(Number(new URL(g.url).port), "127.0.0.1");
+    unused.on("error", () => unused.destroy());
+    await once(unused, "connect");
+    const unusedEnd = new Promise<void>((resolve) => unused.resume().once("close", () => resolve()));
     const kept = connect(Number(new URL(g.url).port), "127.0.0.1");
     kept.write(`GET /none/1 HTTP/1.1\r\nHost: ${new URL(g.url).host}\r\n\r\n`);
     await once(kept, "data");
@@ -116,7 +126,7 @@ describe("H25 SIGTERM", () => {
     assert.equal((await call(`${control}/healthz`)).status, 200);
     // Each thread stops listening as soon as it reads the message; from then on nobody is there.
     while ((await refusalOf(agent)) !== "ECONNREFUSED");
-    await keptEnd;
+    await Promise.all([keptEnd, unusedEnd]);
 
     slowResponse.end("late, but whole");
     upload.end("second half");
@@ -171,6 +181,30 @@ describe("H25 SIGTERM", () => {
     );
     const outcome = readLines(path.join(data, "audit", "audit.jsonl")).find((line) => line["type"] === "outcome");
     assert.equal(outcome?.["sent"], true, "the tool may have done it, and the record says so");
+  });
+
+  test("H25 an answer that is out but not read yet reaches its reader whole", LIMIT, async () => {
+    const { cli } = await startProcess();
+    // Kept whole for its redaction, so that all of it leaves at once, and more than the buffers of a connection hold.
+    const text = JSON.stringify({ salary: 1, notes: "x".repeat(BYTES) });
+    tool.handle = (_asked, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(text);
+    };
+    const agent = await g.agent();
+    const asked = await open(agent, "GET", "/redacted/J42/1");
+    asked.end();
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    answer.pause();
+    assert.equal(answer.statusCode, 200);
+    cli.child.kill("SIGTERM");
+    while ((await refusalOf(agent)) !== "ECONNREFUSED");
+    let read = 0;
+    answer.on("data", (chunk: Buffer) => (read += chunk.length));
+    const ended = once(answer, "end");
+    answer.resume();
+    await ended;
+    assert.equal(read, Number(answer.headers["content-length"]));
+    assert.equal(await cli.exited, 0, cli.stderr());
   });
 
   /** Why a connection of its own was not served; a status where it was. */
