@@ -60,6 +60,7 @@ export async function runExchange(
           : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
       if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
       else x.status = response.statusCode;
+      endUnread(response, s.config.limits.idle_timeout_ms);
     },
     (refusal) => answer(x, refusal, request, response, expectsContinue),
   );
@@ -89,6 +90,15 @@ export async function runUpgrade(
     },
     reply,
   );
+}
+
+/** An answer that is complete here but that its client never reads holds its bytes until this is over (H18). */
+function endUnread(response: ServerResponse, limitMs: number): void {
+  const { socket } = response;
+  // Nearly every answer is with the system already; only then is there nothing to watch.
+  if (socket === null || socket.writableLength === 0 || response.writableFinished) return;
+  const timer = setTimeout(() => response.destroy(), limitMs);
+  response.once("close", () => clearTimeout(timer));
 }
 
 /** Steps 1 to 6. */
