@@ -1,5 +1,6 @@
 // In: the route, the canonical target, the judged body and the verified agent. Out: the policy input as JSON text.
 // What belongs to the token and to the route is serialised once; the rest is joined around it as one string.
+import { isoTime } from "../lib/iso-time.ts";
 import type { Target } from "./parse-target.ts";
 
 /** The parts of a route that policy sees, with what never changes already serialised. */
@@ -54,7 +55,7 @@ export function buildInput(parts: InputParts): string {
     `"arguments":${parts.bodyText ?? "null"},"http":{"method":${method}}},` +
     `"resource":{${route.resourceJson},"params":${JSON.stringify(parts.params)},"host":${JSON.stringify(parts.host)},` +
     `"path":${JSON.stringify(target.segments)},"query":${JSON.stringify(target.query)}},` +
-    `"environment":{"time":"${new Date(parts.timeMs).toISOString()}","source_ip":${JSON.stringify(parts.sourceIp)},` +
+    `"environment":{"time":"${isoTime(parts.timeMs)}","source_ip":${JSON.stringify(parts.sourceIp)},` +
     `"gateway":${JSON.stringify(parts.gateway)}}}`
   );
 }

@@ -8,6 +8,7 @@ import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
 import { parseJson } from "../action/parse-json.ts";
 import { parseTarget, type Target } from "../action/parse-target.ts";
 import { type Denial, deny, type Reason } from "../errors.ts";
+import { isoTime } from "../lib/iso-time.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision } from "../policy/decision.ts";
 import { startTrace } from "../telemetry/trace-context.ts";
@@ -344,7 +345,7 @@ function logDecision(
     query: input.target.query,
   };
   const environment: Environment = {
-    time: new Date(timeMs).toISOString(),
+    time: isoTime(timeMs),
     source_ip: x.sourceIp,
     gateway: s.config.gateway,
   };

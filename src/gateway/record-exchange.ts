@@ -2,6 +2,7 @@
 // Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
 import type { AuditEvent } from "../audit/recorder.ts";
 import { type Denial, REASONS } from "../errors.ts";
+import { isoTime } from "../lib/iso-time.ts";
 import type { Result } from "../lib/result.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
@@ -43,7 +44,7 @@ export function recordIntent(
   const { claims } = agent;
   const event: AuditEvent = {
     type: "intent",
-    at: new Date(s.clock.nowMs()).toISOString(),
+    at: isoTime(s.clock.nowMs()),
     request_id: x.requestId,
     decision_id: x.decisionId,
     trace_id: x.trace.traceId,
@@ -72,7 +73,7 @@ export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): 
   x.concluded = true;
   s.recorder.record({
     type: "outcome",
-    at: new Date(s.clock.nowMs()).toISOString(),
+    at: isoTime(s.clock.nowMs()),
     request_id: x.requestId,
     agent: x.agent?.refs.agent ?? "",
     outcome: x.outcome,
@@ -94,7 +95,7 @@ export function finishExchange(s: Services, x: ExchangeFacts): void {
     } else {
       s.recorder.record({
         type: "denied",
-        at: new Date(s.clock.nowMs()).toISOString(),
+        at: isoTime(s.clock.nowMs()),
         request_id: x.requestId,
         decision_id: x.decisionId,
         agent: x.agent.refs.agent,

@@ -1,7 +1,16 @@
 // In: a connection whose request could not be read. Out: the facts for its log line.
 import type { Socket } from "node:net";
-import { startTrace } from "../telemetry/trace-context.ts";
+import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
+
+/** Before the headers are read; an exchange that never gets so far belongs to no trace. */
+const NO_TRACE: TraceContext = Object.freeze({
+  traceId: "",
+  spanId: "",
+  parentSpanId: "",
+  sampled: false,
+  tracestate: "",
+});
 
 /** Facts of an exchange of which nothing is known yet but where it came in. */
 export function openSocketFacts(
@@ -18,7 +27,7 @@ export function openSocketFacts(
     method: "",
     sourceIp: socket.remoteAddress ?? "",
     httpVersion: "",
-    trace: startTrace(undefined, undefined),
+    trace: NO_TRACE,
     decisionId: "",
     route: undefined,
     host: "",

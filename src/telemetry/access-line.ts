@@ -1,13 +1,14 @@
 // In: what is known of an exchange at its end. Out: one line of the access log.
 // Trusts: nothing; the finished line is escaped and redacted as a whole.
+import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
-import { DETAIL_CHARACTERS_MAX, idMembers, jsonNumber, jsonText, jsonTime } from "./entry-members.ts";
+import { DETAIL_CHARACTERS_MAX, idMembers, jsonNumber, jsonText } from "./entry-members.ts";
 import type { AccessEntry } from "./log-entries.ts";
 
 /** One JSON object with a line break at its end. The names and their order are closed: docs/logs.md. */
 export function accessLine(entry: AccessEntry): string {
   const json =
-    `{"time":"${jsonTime(entry.timeMs)}",${idMembers(entry)},` +
+    `{"time":"${isoTime(entry.timeMs)}",${idMembers(entry)},` +
     `"listener":${jsonText(entry.listener)},"route":${jsonText(entry.route)},"method":${jsonText(entry.method)},` +
     `"host":${jsonText(entry.host)},"path":${jsonText(withoutQuery(entry.path))},"status":${jsonNumber(entry.status)},` +
     `"outcome":"${entry.outcome}","reason":"${entry.reason}","detail":${jsonText(entry.detail, DETAIL_CHARACTERS_MAX)},` +

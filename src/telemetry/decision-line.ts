@@ -1,8 +1,9 @@
 // In: a decision with the input that it was made on. Out: one line of the decision log, after OPA's field names
 // (https://www.openpolicyagent.org/docs/management-decision-logs). Trusts: nothing; the finished line is made safe.
+import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
 import type { Decision } from "../policy/decision.ts";
-import { DETAIL_CHARACTERS_MAX, idMembers, jsonNumber, jsonText, jsonTime } from "./entry-members.ts";
+import { DETAIL_CHARACTERS_MAX, idMembers, jsonNumber, jsonText } from "./entry-members.ts";
 import type { DecisionEntry } from "./log-entries.ts";
 import type { InputMask } from "./mask-input.ts";
 
@@ -12,7 +13,7 @@ const ALLOW = '{"allow":true,"reasons":[],"obligations":{}}';
 export function decisionLine(entry: DecisionEntry, labelsJson: string, inputMask: InputMask): string {
   const input = inputMask.mask(entry.agent, entry.action, entry.resource, entry.environment);
   const json =
-    `{"timestamp":"${jsonTime(entry.timeMs)}",${idMembers(entry)},"labels":${labelsJson},"path":"cordon/decision",` +
+    `{"timestamp":"${isoTime(entry.timeMs)}",${idMembers(entry)},"labels":${labelsJson},"path":"cordon/decision",` +
     `"input":${input.json},"result":${resultJson(entry.decision)},"requested_by":${jsonText(entry.environment.source_ip)},` +
     `"metrics":{"timer_rego_query_eval_ns":${jsonNumber(entry.evaluationUs * 1000)}},` +
     `"bundles":{"cordon":{"revision":${jsonText(entry.policyRevision.bundle)}}},` +

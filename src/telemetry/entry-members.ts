@@ -19,18 +19,6 @@ export function jsonNumber(value: number): string {
   return Number.isFinite(value) ? String(Math.round(value)) : "0";
 }
 
-let lastTimeMs = Number.NaN;
-let lastTime = "";
-
-export function jsonTime(timeMs: number): string {
-  const rounded = Math.floor(timeMs);
-  if (rounded !== lastTimeMs) {
-    lastTimeMs = rounded;
-    lastTime = Number.isFinite(rounded) ? new Date(rounded).toISOString() : "";
-  }
-  return lastTime;
-}
-
 const NO_AGENT = '"agent":"","task":"","chain":"","jti":"","issuer":"","binding":"","key_thumbprint":"","principal":""';
 const agentMembers = new WeakMap<Agent, string>();
 
