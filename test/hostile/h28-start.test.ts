@@ -1,6 +1,6 @@
 // H28: a start that cannot work. One clear line on standard error, and exit code 2; what runs already is not disturbed.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -119,4 +119,16 @@ describe("H28 a start that cannot work", () => {
     assert.equal(spoken(stderr).length, 1, stderr);
     assert.match(spoken(stderr)[0] ?? "", /bundle/);
   });
+});
+
+test("H28 a Node that is too old is told so in one clear line, exit code 2", () => {
+  const pretend = 'Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.1.0"}})';
+  const bin = fileURLToPath(new URL("../../bin/cordon.js", import.meta.url));
+  const result = spawnSync(process.execPath, ["--import", `data:text/javascript,${pretend}`, bin, "--help"], {
+    encoding: "utf8",
+  });
+  assert.deepEqual(
+    [result.status, result.stdout, result.stderr],
+    [2, "", "cordon: this is Node 20.1.0; Cordon needs Node 24 or newer\n"],
+  );
 });
