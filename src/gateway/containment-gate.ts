@@ -10,10 +10,10 @@ export interface ContainmentGate {
   readonly epoch: number;
   verdictFor(agent: Agent): ContainmentVerdict;
   /** The denial that the mode means, or null where the exchange goes on. */
-  check(agent: Agent, verdict: ContainmentVerdict): Denial | null;
+  check(verdict: ContainmentVerdict): Denial | null;
   apply(delta: ContainmentDelta): "applied" | "gap";
   /** Contains an agent on this thread at once, until the supervisor's own change for it arrives. Never loosens. */
-  containHere(agentId: string, mode: "quarantined" | "blocked", nowMs: number): void;
+  containHere(agentId: string, mode: "quarantined" | "blocked"): void;
 }
 
 /** The gate of one thread. `readControl` reads every message that waits on the control port. */
@@ -42,15 +42,20 @@ export function createContainmentGate(options: {
       if (local === undefined || verdict.mode === "blocked") return verdict;
       return local === "blocked" ? { mode: "blocked", reason: "containment.blocked" } : { mode: local };
     },
-    check(_agent, verdict) {
+    check(verdict) {
       if (verdict.mode !== "blocked") return null;
       if (verdict === stale) return deny("containment.stale", "a containment change has not arrived");
       return deny(verdict.reason ?? "containment.blocked", verdict.entry?.reason);
     },
     apply(delta) {
       const result = state.apply(delta);
-      const named = delta.set ?? delta.release;
-      if (result === "applied" && named?.level === "agent") here.delete(named.id);
+      const { set, release } = delta;
+      if (result === "applied" && release?.level === "agent") here.delete(release.id);
+      // A weaker change that was on its way does not take the place of the one that is still to come.
+      if (result === "applied" && set?.level === "agent") {
+        const local = here.get(set.id);
+        if (set.mode === "blocked" || set.mode === local) here.delete(set.id);
+      }
       return result;
     },
     containHere(agentId, mode) {

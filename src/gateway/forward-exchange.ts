@@ -61,7 +61,7 @@ async function sendOnce(
   const beforeSend = (): Denial | null => {
     const verdict = s.containment.verdictFor(agent);
     x.containmentMode = verdict.mode;
-    const contained = s.containment.check(agent, verdict);
+    const contained = s.containment.check(verdict);
     if (contained !== null) return contained;
     if (verdict.mode === "quarantined" && !toMonitor) {
       rerouted = true;

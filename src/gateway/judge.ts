@@ -102,7 +102,7 @@ export async function judge(
   // 3. containment comes before policy: a blocked agent costs nothing.
   const verdict = s.containment.verdictFor(agent);
   x.containmentMode = verdict.mode;
-  const contained = s.containment.check(agent, verdict);
+  const contained = s.containment.check(verdict);
   if (contained !== null) return refuse(contained);
 
   // 4. action and resource: what is asked, and of what.
@@ -303,7 +303,7 @@ function applyObligations(
   }
   // A denial that `observe` relaxes contains nobody.
   if (containment === undefined || (outcome.denial !== null && route.config.mode === "observe")) return quarantined;
-  s.containment.containHere(agent.refs.agent, containment, x.timeMs);
+  s.containment.containHere(agent.refs.agent, containment);
   s.notify({
     type: "contain",
     agent: agent.refs.agent,

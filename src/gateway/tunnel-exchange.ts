@@ -28,7 +28,7 @@ export async function tunnelExchange(
   }
   const beforeSend = (): Denial | null => {
     const verdict = s.containment.verdictFor(agent);
-    const contained = s.containment.check(agent, verdict);
+    const contained = s.containment.check(verdict);
     if (contained !== null) return contained;
     return verdict.mode === "quarantined" && !quarantined ? deny("containment.stale", "quarantined at send") : null;
   };

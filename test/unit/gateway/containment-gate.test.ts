@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createContainmentState } from "../../../src/containment/containment-state.ts";
+import { attachEpoch, createEpochBuffer } from "../../../src/containment/epoch.ts";
+import type { ContainmentDelta, ContainmentEntry } from "../../../src/containment/state.ts";
+import { createContainmentGate } from "../../../src/gateway/containment-gate.ts";
+import type { Agent } from "../../../src/token/agent.ts";
+
+const ID = "spiffe://acme.example/agent/o/t/i";
+const agent = { refs: { token: "i j", agent: ID, task: "spiffe://acme.example/agent/o/t" } } as Agent;
+
+function entry(mode: ContainmentEntry["mode"]): ContainmentEntry {
+  return { level: "agent", id: ID, mode, drainUntilMs: 1000, reason: "r", by: "b", atMs: 0 };
+}
+
+function gate() {
+  const epoch = attachEpoch(createEpochBuffer(1));
+  const waiting: ContainmentDelta[] = [];
+  const made = createContainmentGate({
+    state: createContainmentState(),
+    epoch,
+    readControl: () => {
+      for (const delta of waiting.splice(0)) made.apply(delta);
+    },
+    nowMs: () => 0,
+  });
+  return { made, epoch, waiting };
+}
+
+test("a thread reads what was sent before it judges, and refuses where the message is missing", () => {
+  const { made, epoch, waiting } = gate();
+  waiting.push({ epoch: 1, set: entry("blocked") });
+  epoch.publish(1);
+  assert.equal(made.check(made.verdictFor(agent))?.reason, "containment.blocked");
+  epoch.publish(2);
+  assert.equal(made.check(made.verdictFor(agent))?.reason, "containment.stale");
+});
+
+test("what the policy contains here stays until the supervisor's change, and a weaker change does not take its place", () => {
+  const { made } = gate();
+  made.containHere(ID, "quarantined");
+  assert.equal(made.verdictFor(agent).mode, "quarantined");
+  made.apply({ epoch: 1, set: entry("draining") });
+  assert.equal(made.verdictFor(agent).mode, "quarantined", "the drain was on its way before");
+  made.apply({ epoch: 2, set: entry("quarantined") });
+  made.apply({ epoch: 3, release: { level: "agent", id: ID } });
+  assert.equal(made.verdictFor(agent).mode, "active", "a release releases");
+});
