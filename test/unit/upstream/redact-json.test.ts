@@ -35,6 +35,50 @@ describe("redactJson", () => {
     assert.equal(redact('{"s":1,"t":2,"s":3}', "/s"), '{"t":2}');
   });
 
+  it("leaves white space, escapes and everything else as it came", () => {
+    assert.equal(redact(' { "a" : [ 1 , 2 , 3 ] ,\n "s" : 1.0 } ', "/s"), ' { "a" : [ 1 , 2 , 3 ] } ');
+    assert.equal(redact('{ "s" : 1 , "t" : "\\u0041\\"" }', "/s"), '{ "t" : "\\u0041\\"" }');
+    assert.equal(redact('{"a":[1,2,3],"b":{"x":{},"y":-1}}', "/a/0", "/a/2", "/b/y"), '{"a":[2],"b":{"x":{}}}');
+    assert.equal(redact('{"\u00e9":"\u{1f600}","s":"\u00e9"}', "/s"), '{"\u00e9":"\u{1f600}"}');
+  });
+
+  it("finds a name however it is escaped, and under each of two parents of one name", () => {
+    assert.equal(redact('{"\\u0073alary":1,"k":2}', "/salary"), '{"k":2}');
+    assert.equal(redact('{"a":{"s":1},"a":{"s":2,"t":3}}', "/a/s"), '{"a":{},"a":{"t":3}}');
+  });
+
+  it("walks past any depth without a stack", () => {
+    const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
+    assert.equal(redact(`{"deep":${deep},"s":1}`, "/s"), `{"deep":${deep}}`);
+  });
+
+  it("agrees with removing members and elements anywhere in the parsed document", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.infiniteStream(fc.nat(6)), fc.nat(3), (document, choices, spaces) => {
+        const path: string[] = [];
+        const expected = JSON.parse(JSON.stringify(document)) as unknown;
+        let at = expected;
+        let remove = () => {};
+        for (const choice of choices) {
+          if (typeof at !== "object" || at === null) break;
+          const names = Object.keys(at);
+          const name = names[choice % Math.max(1, names.length)];
+          if (name === undefined) break;
+          path.push(name);
+          const parent = at as Record<string, unknown>;
+          remove = () => void (Array.isArray(parent) ? parent.splice(Number(name), 1) : delete parent[name]);
+          at = parent[name];
+          if (choice === 6) break;
+        }
+        const pointer = path.map((token) => `/${token.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+        if (pointer === "") return;
+        remove();
+        const redacted = redact(JSON.stringify(document, null, spaces), pointer);
+        assert.deepEqual(JSON.parse(redacted ?? ""), expected);
+      }),
+    );
+  });
+
   it("agrees with removing one member from the parsed document", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.string(), (document, name) => {
