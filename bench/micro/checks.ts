@@ -133,7 +133,7 @@ export async function createChecks(folder: string): Promise<Checks> {
     throw new Error("the shipped policy denies what the bench asks");
   }
 
-  const logs = createLogChecks(folder, { agent, config, route, target, params, host, nowMs });
+  const logs = createLogChecks(folder, { agent, config, route, input: inputParts, nowMs });
   const audit = await startAuditWriter({
     file: path.join(folder, "audit.jsonl"),
     commitIntervalMs: config.audit.commit_interval_ms,

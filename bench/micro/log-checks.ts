@@ -1,9 +1,11 @@
 // In: one exchange of the bench. Out: its two log lines and its two records, written as the gateway writes them.
 import path from "node:path";
-import type { Target } from "../../src/action/parse-target.ts";
-import type { AuditEvent } from "../../src/audit/recorder.ts";
+import { type InputParts, inputText } from "../../src/action/build-input.ts";
+import type { EventText } from "../../src/audit/recorder.ts";
 import type { Config, RouteConfig } from "../../src/config/schema.ts";
+import { intentText, outcomeText } from "../../src/gateway/audit-text.ts";
 import { createLogs } from "../../src/telemetry/create-logs.ts";
+import type { Decision } from "../../src/policy/decision.ts";
 import type { AccessEntry, DecisionEntry } from "../../src/telemetry/log-entries.ts";
 import type { Agent } from "../../src/token/agent.ts";
 import type { Measured } from "./cpu-per-call.ts";
@@ -11,12 +13,14 @@ import type { Measured } from "./cpu-per-call.ts";
 /** More lines would not fit into the buffer of a log before it is written. */
 const LINES_MAX = 5000;
 
+const DECISION: Decision = { allow: true, reasons: [], obligations: { redact: ["/salary"] } };
+
 export interface LogChecks {
   readonly decision: Measured;
   readonly access: Measured;
   readonly identityHeaders: readonly (readonly [string, string])[];
-  intent(): AuditEvent;
-  outcome(): AuditEvent;
+  intent(): EventText;
+  outcome(): EventText;
   close(): Promise<void>;
 }
 
@@ -26,13 +30,12 @@ export function createLogChecks(
     readonly agent: Agent;
     readonly config: Config;
     readonly route: RouteConfig;
-    readonly target: Target;
-    readonly params: Readonly<Record<string, string>>;
-    readonly host: string;
+    readonly input: InputParts;
     readonly nowMs: number;
   },
 ): LogChecks {
-  const { agent, config, route, target, params, host, nowMs } = exchange;
+  const { agent, config, route, input, nowMs } = exchange;
+  const { target, host } = input;
   const logs = createLogs({
     gateway: config.gateway,
     access: { file: path.join(folder, "access.jsonl") },
@@ -53,25 +56,16 @@ export function createLogChecks(
     containmentEpoch: 0,
     containmentMode: "active",
   } as const;
-  const { type, classification, owner, attributes } = route.resource;
+  const trace = { traceId: ids.traceId, spanId: ids.spanId, parentSpanId: "", sampled: false, tracestate: "" };
   const decision = (): DecisionEntry => ({
     ...ids,
     timeMs: nowMs,
     mode: "enforce",
-    action: { kind: "http", method: "GET", tool: route.name, arguments: null, http: { method: "GET" } },
-    resource: {
-      route: route.name,
-      type,
-      classification,
-      owner,
-      attributes,
-      params,
-      host,
-      path: target.segments,
-      query: target.query,
-    },
-    environment: { time: new Date(nowMs).toISOString(), source_ip: "127.0.0.1", gateway: config.gateway },
-    decision: { allow: true, reasons: [], obligations: { redact: ["/salary"] } },
+    inputText: inputText(input),
+    arguments: null,
+    query: input.target.query,
+    sourceIp: input.sourceIp,
+    decision: DECISION,
     reason: "",
     detail: "",
     evaluationUs: 60,
@@ -110,43 +104,26 @@ export function createLogChecks(
       ["x-cordon-session", agent.claims.session.id],
       ["traceparent", `00-${ids.traceId}-${ids.spanId}-01`],
     ],
-    intent: () => ({
-      type: "intent",
-      at: new Date(nowMs).toISOString(),
-      request_id: ids.requestId,
-      decision_id: ids.decisionId,
-      trace_id: ids.traceId,
-      agent: agent.refs.agent,
-      task: agent.claims.intent.task,
-      orchestration: agent.claims.agent.orchestration,
-      principal: `${agent.claims.principal.type}:${agent.claims.principal.id}`,
-      chain: agent.claims.session.root_request,
-      delegation_depth: agent.claims.session.depth,
-      token: agent.claims.token.jti,
-      issuer: agent.claims.token.issuer,
-      key_thumbprint: agent.keyThumbprint,
-      action: { method: "GET", tool: route.name },
-      resource: { route: route.name, type, path: target.path },
-      policy_revision: ids.policyRevision.bundle,
-      data_revision: ids.policyRevision.data,
-      containment_epoch: 0,
-      verdict: "allow",
-      destination: "tool",
-    }),
-    outcome: () => ({
-      type: "outcome",
-      at: new Date(nowMs).toISOString(),
-      request_id: ids.requestId,
-      agent: agent.refs.agent,
-      outcome: "forwarded",
-      reason: "",
-      sent: true,
-      status: 200,
-      request_bytes: 0,
-      response_bytes: 220,
-      request_sha256: null,
-      response_sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    }),
+    intent: () =>
+      intentText(
+        { ...ids, method: "GET", path: target.path, trace, revision: ids.policyRevision },
+        { agent, decision: DECISION, quarantined: false, route: { input: input.route, config: route } },
+        nowMs,
+        0,
+      ),
+    outcome: () =>
+      outcomeText(
+        { ...ids, outcome: "forwarded", reason: "" },
+        {
+          sent: true,
+          status: 200,
+          requestBytes: 0,
+          responseBytes: 220,
+          requestSha256: null,
+          responseSha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        },
+        nowMs,
+      ),
     close: () => logs.close(),
   };
 }

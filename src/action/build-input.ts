@@ -1,12 +1,15 @@
 // In: the route, the canonical target, the judged body and the verified agent. Out: the policy input as JSON text.
 // What belongs to the token and to the route is serialised once; the rest is joined around it as one string.
 import { isoTime } from "../lib/iso-time.ts";
+import { cutJsonText, jsonRecord, jsonText } from "../lib/json-text.ts";
 import type { Target } from "./parse-target.ts";
 
 /** The parts of a route that policy sees, with what never changes already serialised. */
 export interface RouteInput {
   readonly name: string;
   readonly tool: string;
+  /** `tool` as a JSON string. */
+  readonly toolJson: string;
   /** `"route":..,"type":..,"classification":..,"owner":..,"attributes":..` */
   readonly resourceJson: string;
 }
@@ -22,9 +25,11 @@ export function createRouteInput(route: {
   };
 }): RouteInput {
   const { type, classification, owner, attributes } = route.resource;
+  const tool = route.tool ?? route.name;
   return {
     name: route.name,
-    tool: route.tool ?? route.name,
+    tool,
+    toolJson: JSON.stringify(tool),
     resourceJson: JSON.stringify({ route: route.name, type, classification, owner, attributes }).slice(1, -1),
   };
 }
@@ -45,17 +50,46 @@ export interface InputParts {
   readonly gateway: string;
 }
 
-/** The whole `input` document of design section 4 as JSON text. */
-export function buildInput(parts: InputParts): string {
+/**
+ * What follows the claims in the `input` document, as JSON text around the two values that no log shows: the arguments
+ * and the query. Made once for an exchange: the policy and the decision log both need it.
+ */
+export interface InputText {
+  /** `"action":{..,"arguments":` */
+  readonly beforeArguments: string;
+  /** `,"http":{..}},"resource":{..,"query":` */
+  readonly afterArguments: string;
+  /** `},"environment":{..}` */
+  readonly afterQuery: string;
+}
+
+/** `text` writes one text as a JSON string. */
+export function inputText(parts: InputParts, text: (value: string) => string = jsonText): InputText {
   const { route, target } = parts;
-  const method = JSON.stringify(parts.method);
+  const method = text(parts.method);
+  let path = "";
+  for (const segment of target.segments) path += path === "" ? text(segment) : `,${text(segment)}`;
+  return {
+    beforeArguments: `"action":{"kind":"http","method":${method},"tool":${route.toolJson},"arguments":`,
+    afterArguments:
+      `,"http":{"method":${method}}},"resource":{${route.resourceJson},"params":${jsonRecord(parts.params, text)},` +
+      `"host":${text(parts.host)},"path":[${path}],"query":`,
+    afterQuery:
+      `},"environment":{"time":"${isoTime(parts.timeMs)}","source_ip":${text(parts.sourceIp)},` +
+      `"gateway":${text(parts.gateway)}}`,
+  };
+}
+
+/** For a log: no text of it is longer than `charactersMax`. */
+export function cutInputText(parts: InputParts, whole: InputText, charactersMax: number): InputText {
+  if (whole.afterArguments.length <= charactersMax) return whole;
+  return inputText(parts, (value) => cutJsonText(value, charactersMax));
+}
+
+/** The whole `input` document of design section 4 as JSON text. */
+export function buildInput(parts: InputParts, text: InputText = inputText(parts)): string {
   return (
-    `{${parts.claimsJson},` +
-    `"action":{"kind":"http","method":${method},"tool":${JSON.stringify(route.tool)},` +
-    `"arguments":${parts.bodyText ?? "null"},"http":{"method":${method}}},` +
-    `"resource":{${route.resourceJson},"params":${JSON.stringify(parts.params)},"host":${JSON.stringify(parts.host)},` +
-    `"path":${JSON.stringify(target.segments)},"query":${JSON.stringify(target.query)}},` +
-    `"environment":{"time":"${isoTime(parts.timeMs)}","source_ip":${JSON.stringify(parts.sourceIp)},` +
-    `"gateway":${JSON.stringify(parts.gateway)}}}`
+    `{${parts.claimsJson},${text.beforeArguments}${parts.bodyText ?? "null"}` +
+    `${text.afterArguments}${jsonRecord(parts.target.query)}${text.afterQuery}}`
   );
 }

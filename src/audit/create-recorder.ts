@@ -6,7 +6,7 @@ import { err, ok, type Result } from "../lib/result.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
 import type { EventBatch, FromWriter } from "./audit-protocol.ts";
 import type { RecorderOptions } from "./audit-writer.ts";
-import type { AuditEvent, Recorder } from "./recorder.ts";
+import type { AuditEvent, EventText, Recorder } from "./recorder.ts";
 
 /** C2SP tlog-tiles allows 65,535 bytes an entry; `seq` and `written_at` come on top. */
 const EVENT_BYTES_MAX = 65_000;
@@ -161,9 +161,9 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
   };
 }
 
-function serialise(event: AuditEvent): string | undefined {
+function serialise(event: AuditEvent | EventText): string | undefined {
   try {
-    const json = safeJsonText(JSON.stringify(event));
+    const json = typeof event === "string" ? event : safeJsonText(JSON.stringify(event));
     const fits = json.length * 3 <= EVENT_BYTES_MAX || Buffer.byteLength(json) <= EVENT_BYTES_MAX;
     return fits ? json : undefined;
   } catch {

@@ -14,15 +14,21 @@ export interface AuditEvent {
   readonly [field: string]: unknown;
 }
 
+/**
+ * An event whose maker has serialised it: one JSON object on one line that `safeJsonText` would leave as it is, with
+ * `type` and `at` as an AuditEvent has them.
+ */
+export type EventText = string;
+
 export interface Recorder {
   /**
    * Records that an allowed exchange is about to be sent. `strict` resolves when the record is on disk;
    * `batched` returns at once when the record is queued. Never throws: a log that is full, late or
    * broken is `audit.unavailable` or `audit.queue_full`, in both modes.
    */
-  recordIntent(event: AuditEvent, mode: AuditMode): Result<void, Denial> | Promise<Result<void, Denial>>;
+  recordIntent(event: AuditEvent | EventText, mode: AuditMode): Result<void, Denial> | Promise<Result<void, Denial>>;
   /** Queues any other event. Never delays an exchange; what the queue cannot take is counted and reported. */
-  record(event: AuditEvent): void;
+  record(event: AuditEvent | EventText): void;
   /** Resolves when everything queued so far is on disk, or rejects when it cannot be. */
   flush(): Promise<void>;
   close(): Promise<void>;

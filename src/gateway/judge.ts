@@ -2,15 +2,14 @@
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
-import type { Action, Environment, Resource } from "../action/action.ts";
-import { buildInput } from "../action/build-input.ts";
+import { buildInput, cutInputText, type InputParts, inputText } from "../action/build-input.ts";
 import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
 import { parseJson } from "../action/parse-json.ts";
 import { parseTarget, type Target } from "../action/parse-target.ts";
 import { type Denial, deny, type Reason } from "../errors.ts";
-import { isoTime } from "../lib/iso-time.ts";
 import { err, ok, type Result } from "../lib/result.ts";
-import type { Decision } from "../policy/decision.ts";
+import type { Decision, PolicyRevision } from "../policy/decision.ts";
+import { TEXT_CHARACTERS_MAX } from "../telemetry/entry-members.ts";
 import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import { normaliseHtu } from "../token/normalise-htu.ts";
@@ -46,6 +45,8 @@ const RELAXED_BY_OBSERVE: ReadonlySet<Reason> = new Set<Reason>([
   "policy.error",
   "policy.unknown_obligation",
 ]);
+
+const NO_REVISION: PolicyRevision = Object.freeze({ bundle: "", data: "" });
 
 const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
 
@@ -114,7 +115,8 @@ export async function judge(
   x.bytesIn = body.value.bytes?.length ?? 0;
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
-  const input = {
+  const timeMs = s.clock.nowMs();
+  const input: InputParts = {
     claimsJson: agent.claimsJson,
     route: route.input,
     method: x.method,
@@ -122,24 +124,39 @@ export async function judge(
     target,
     params: match?.params ?? {},
     host: origin.host,
+    timeMs,
     sourceIp: x.sourceIp,
     gateway: s.config.gateway,
   };
-  const decideAt = (timeMs: number) =>
-    s.policy.decide({
-      json: buildInput({ ...input, timeMs }),
-      timeMs,
-      route: route.index,
-      agentId: agent.refs.agent,
-    });
-  const timeMs = s.clock.nowMs();
-  const judgement = decideAt(timeMs);
+  const text = inputText(input);
+  const decide = (json: string, atMs: number) =>
+    s.policy.decide({ json, timeMs: atMs, route: route.index, agentId: agent.refs.agent });
+  const judgement = decide(buildInput(input, text), timeMs);
   s.metrics.stepUs("decide", judgement.evaluationUs);
   x.decisionId = s.nextId();
   x.revision = judgement.revision;
   const outcome = settle(judgement.result);
   const quarantined = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
-  logDecision(s, x, agent, route, input, body.value.value, timeMs, outcome, judgement.evaluationUs);
+  s.logs.decision({
+    requestId: x.requestId,
+    decisionId: x.decisionId,
+    traceId: x.trace.traceId,
+    spanId: x.trace.spanId,
+    agent,
+    policyRevision: x.revision ?? NO_REVISION,
+    containmentEpoch: s.containment.epoch,
+    containmentMode: x.containmentMode,
+    timeMs,
+    mode: route.config.mode,
+    inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
+    arguments: body.value.value,
+    query: target.query,
+    sourceIp: x.sourceIp,
+    decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
+    reason: outcome.denial?.reason ?? "",
+    detail: outcome.denial?.detail ?? "",
+    evaluationUs: judgement.evaluationUs,
+  });
   if (outcome.denial !== null) {
     const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(outcome.denial.reason);
     if (!relaxed) return refuse(outcome.denial);
@@ -153,7 +170,8 @@ export async function judge(
     decision: outcome.decision,
     quarantined,
     judgeAgain: () => {
-      const again = settle(decideAt(s.clock.nowMs()).result);
+      const nowMs = s.clock.nowMs();
+      const again = settle(decide(buildInput({ ...input, timeMs: nowMs }), nowMs).result);
       const { denial } = again;
       applyObligations(s, x, agent, route, again, quarantined);
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.
@@ -312,62 +330,6 @@ function applyObligations(
     reason: outcome.decision.reasons.map((reason) => reason.code).join(" ") || "obligation of the policy",
   });
   return true;
-}
-
-function logDecision(
-  s: Services,
-  x: ExchangeFacts,
-  agent: Agent,
-  route: Route,
-  input: { target: Target; params: Readonly<Record<string, string>>; host: string },
-  body: unknown,
-  timeMs: number,
-  outcome: Settled,
-  evaluationUs: number,
-): void {
-  const action: Action = {
-    kind: "http",
-    method: x.method,
-    tool: route.input.tool,
-    arguments: body,
-    http: { method: x.method },
-  };
-  const { type, classification, owner, attributes } = route.config.resource;
-  const resource: Resource = {
-    route: route.config.name,
-    type,
-    classification,
-    owner,
-    attributes,
-    params: input.params,
-    host: input.host,
-    path: input.target.segments,
-    query: input.target.query,
-  };
-  const environment: Environment = {
-    time: isoTime(timeMs),
-    source_ip: x.sourceIp,
-    gateway: s.config.gateway,
-  };
-  s.logs.decision({
-    requestId: x.requestId,
-    decisionId: x.decisionId,
-    traceId: x.trace.traceId,
-    spanId: x.trace.spanId,
-    agent,
-    policyRevision: x.revision ?? { bundle: "", data: "" },
-    containmentEpoch: s.containment.epoch,
-    containmentMode: x.containmentMode,
-    timeMs,
-    mode: route.config.mode,
-    action,
-    resource,
-    environment,
-    decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
-    reason: outcome.denial?.reason ?? "",
-    detail: outcome.denial?.detail ?? "",
-    evaluationUs,
-  });
 }
 
 function refuse(denial: Denial): JudgeResult {

@@ -1,9 +1,8 @@
 // In: the facts of an exchange. Out: its intent, its outcome and its access-log line.
-// Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
-import type { AuditEvent } from "../audit/recorder.ts";
 import { type Denial, REASONS } from "../errors.ts";
 import { isoTime } from "../lib/iso-time.ts";
 import type { Result } from "../lib/result.ts";
+import { intentText, outcomeText } from "./audit-text.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
@@ -40,51 +39,14 @@ export function recordIntent(
   x: ExchangeFacts,
   judged: Judged,
 ): Result<void, Denial> | Promise<Result<void, Denial>> {
-  const { route, agent, decision, quarantined } = judged;
-  const { claims } = agent;
-  const event: AuditEvent = {
-    type: "intent",
-    at: isoTime(s.clock.nowMs()),
-    request_id: x.requestId,
-    decision_id: x.decisionId,
-    trace_id: x.trace.traceId,
-    agent: agent.refs.agent,
-    task: claims.intent.task,
-    orchestration: claims.agent.orchestration,
-    principal: `${claims.principal.type}:${claims.principal.id}`,
-    chain: claims.session.root_request,
-    delegation_depth: claims.session.depth,
-    token: claims.token.jti,
-    issuer: claims.token.issuer,
-    key_thumbprint: agent.keyThumbprint,
-    action: { method: x.method, tool: route.input.tool },
-    resource: { route: route.config.name, type: route.config.resource.type, path: x.path },
-    policy_revision: x.revision?.bundle ?? "",
-    data_revision: x.revision?.data ?? "",
-    containment_epoch: s.containment.epoch,
-    verdict: decision.allow ? "allow" : "observed_deny",
-    destination: quarantined ? "monitor" : "tool",
-  };
-  return s.recorder.recordIntent(event, route.config.audit);
+  const text = intentText(x, judged, s.clock.nowMs(), s.containment.epoch);
+  return s.recorder.recordIntent(text, judged.route.config.audit);
 }
 
 /** Records how an exchange whose intent stands in the log ended. */
 export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): void {
   x.concluded = true;
-  s.recorder.record({
-    type: "outcome",
-    at: isoTime(s.clock.nowMs()),
-    request_id: x.requestId,
-    agent: x.agent?.refs.agent ?? "",
-    outcome: x.outcome,
-    reason: x.reason,
-    sent: outcome.sent,
-    status: outcome.status,
-    request_bytes: outcome.requestBytes,
-    response_bytes: outcome.responseBytes,
-    request_sha256: outcome.requestSha256,
-    response_sha256: outcome.responseSha256,
-  });
+  s.recorder.record(outcomeText(x, outcome, s.clock.nowMs()));
 }
 
 /** The last thing that happens to an exchange, whatever became of it. */

@@ -1,21 +1,24 @@
 // In: what is known of an exchange at its end. Out: one line of the access log.
-// Trusts: nothing; the finished line is escaped and redacted as a whole.
+// Trusts: its own ids and closed words; every text that somebody else chose is escaped and redacted.
 import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
-import { DETAIL_CHARACTERS_MAX, idMembers, jsonNumber, jsonText } from "./entry-members.ts";
+import { cutText, detailText, idMembers, jsonNumber } from "./entry-members.ts";
 import type { AccessEntry } from "./log-entries.ts";
 
 /** One JSON object with a line break at its end. The names and their order are closed: docs/logs.md. */
 export function accessLine(entry: AccessEntry): string {
-  const json =
-    `{"time":"${isoTime(entry.timeMs)}",${idMembers(entry)},` +
-    `"listener":${jsonText(entry.listener)},"route":${jsonText(entry.route)},"method":${jsonText(entry.method)},` +
-    `"host":${jsonText(entry.host)},"path":${jsonText(withoutQuery(entry.path))},"status":${jsonNumber(entry.status)},` +
-    `"outcome":"${entry.outcome}","reason":"${entry.reason}","detail":${jsonText(entry.detail, DETAIL_CHARACTERS_MAX)},` +
-    `"mode":"${entry.mode}","source_ip":${jsonText(entry.sourceIp)},"bytes_in":${jsonNumber(entry.bytesIn)},` +
+  const asked = safeJsonText(
+    `"listener":${cutText(entry.listener)},"route":${cutText(entry.route)},"method":${cutText(entry.method)},` +
+      `"host":${cutText(entry.host)},"path":${cutText(withoutQuery(entry.path))}`,
+  );
+  const peer = safeJsonText(`"source_ip":${cutText(entry.sourceIp)}`);
+  return (
+    `{"time":"${isoTime(entry.timeMs)}",${idMembers(entry)},${asked},"status":${jsonNumber(entry.status)},` +
+    `"outcome":"${entry.outcome}","reason":"${entry.reason}","detail":${detailText(entry.detail)},` +
+    `"mode":"${entry.mode}",${peer},"bytes_in":${jsonNumber(entry.bytesIn)},` +
     `"bytes_out":${jsonNumber(entry.bytesOut)},"duration_us":${jsonNumber(entry.durationUs)},` +
-    `"upstream_us":${jsonNumber(entry.upstreamUs)},"http_version":${jsonText(entry.httpVersion)},"error_id":${jsonText(entry.errorId)}}`;
-  return `${safeJsonText(json)}\n`;
+    `"upstream_us":${jsonNumber(entry.upstreamUs)},"http_version":${cutText(entry.httpVersion)},"error_id":"${entry.errorId}"}\n`
+  );
 }
 
 /** No query value is ever logged, not even where a refused target was never split. */

@@ -1,17 +1,23 @@
 // In: the ids of an exchange. Out: the JSON members that both logs share, as text.
-// Trusts: nothing about the values; every text is encoded here, and the finished line passes `safeJsonText`.
+// Trusts: the ids that this gateway made, and nothing else: every other text passes `safeJsonText`, what belongs to an
+// agent or a policy once, not once a line.
+import { cutJsonText } from "../lib/json-text.ts";
+import { safeJsonText } from "../lib/safe-json-text.ts";
+import type { PolicyRevision } from "../policy/decision.ts";
 import type { Agent } from "../token/agent.ts";
 import type { EntryIds } from "./log-entries.ts";
 
-/** Text that JSON.stringify would leave as it is; ids and names nearly always are. */
-const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 /** Longer values are cut: a line must stay readable, and a URI or name of this length is an attack or a mistake. */
 export const TEXT_CHARACTERS_MAX = 2_048;
-export const DETAIL_CHARACTERS_MAX = 200;
+const DETAIL_CHARACTERS_MAX = 200;
 
-export function jsonText(value: string, charactersMax: number = TEXT_CHARACTERS_MAX): string {
-  const text = value.length > charactersMax ? `${value.slice(0, charactersMax)}...` : value;
-  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
+export function cutText(value: string): string {
+  return cutJsonText(value, TEXT_CHARACTERS_MAX);
+}
+
+/** For the log only. Nearly always there is none. */
+export function detailText(detail: string): string {
+  return detail === "" ? '""' : safeJsonText(cutJsonText(detail, DETAIL_CHARACTERS_MAX));
 }
 
 /** NaN and infinities have no JSON form; a broken measure must not break the line. */
@@ -20,28 +26,47 @@ export function jsonNumber(value: number): string {
 }
 
 const NO_AGENT = '"agent":"","task":"","chain":"","jti":"","issuer":"","binding":"","key_thumbprint":"","principal":""';
+const NO_REVISION = '"policy_revision":"","data_revision":""';
 const agentMembers = new WeakMap<Agent, string>();
+
+interface RevisionText {
+  readonly bundle: string;
+  readonly members: string;
+}
+
+const revisions = new WeakMap<PolicyRevision, RevisionText>();
 
 function membersOfAgent(agent: Agent): string {
   const known = agentMembers.get(agent);
   if (known !== undefined) return known;
   const { claims } = agent;
-  const members =
-    `"agent":${jsonText(claims.agent.id)},"task":${jsonText(agent.refs.task)},` +
-    `"chain":${jsonText(claims.session.root_request)},"jti":${jsonText(claims.token.jti)},` +
-    `"issuer":${jsonText(claims.token.issuer)},"binding":${jsonText(claims.token.binding)},` +
-    `"key_thumbprint":${jsonText(agent.keyThumbprint)},"principal":${jsonText(claims.principal.id)}`;
+  const members = safeJsonText(
+    `"agent":${cutText(claims.agent.id)},"task":${cutText(agent.refs.task)},` +
+      `"chain":${cutText(claims.session.root_request)},"jti":${cutText(claims.token.jti)},` +
+      `"issuer":${cutText(claims.token.issuer)},"binding":${cutText(claims.token.binding)},` +
+      `"key_thumbprint":${cutText(agent.keyThumbprint)},"principal":${cutText(claims.principal.id)}`,
+  );
   agentMembers.set(agent, members);
   return members;
 }
 
-/** The members that stand in every line of both logs, without braces. */
+export function revisionText(revision: PolicyRevision): RevisionText {
+  const known = revisions.get(revision);
+  if (known !== undefined) return known;
+  const bundle = safeJsonText(cutText(revision.bundle));
+  const data = safeJsonText(cutText(revision.data));
+  const text = { bundle, members: `"policy_revision":${bundle},"data_revision":${data}` };
+  revisions.set(revision, text);
+  return text;
+}
+
+/** The members that stand in every line of both logs, without braces. The ids are the gateway's own, and safe. */
 export function idMembers(ids: EntryIds): string {
   return (
-    `"request_id":${jsonText(ids.requestId)},"decision_id":${jsonText(ids.decisionId)},` +
-    `"trace_id":${jsonText(ids.traceId)},"span_id":${jsonText(ids.spanId)},` +
+    `"request_id":"${ids.requestId}","decision_id":"${ids.decisionId}",` +
+    `"trace_id":"${ids.traceId}","span_id":"${ids.spanId}",` +
     `${ids.agent === undefined ? NO_AGENT : membersOfAgent(ids.agent)},` +
-    `"policy_revision":${jsonText(ids.policyRevision?.bundle ?? "")},"data_revision":${jsonText(ids.policyRevision?.data ?? "")},` +
+    `${ids.policyRevision === undefined ? NO_REVISION : revisionText(ids.policyRevision).members},` +
     `"containment_epoch":${jsonNumber(ids.containmentEpoch)},"containment_mode":"${ids.containmentMode}"`
   );
 }

@@ -1,6 +1,6 @@
 // In: nothing; types only. Out: what the gateway hands to the access log and the decision log.
 // Their fields are closed: a field that is not here cannot be logged. docs/logs.md shows the lines.
-import type { Action, Environment, Resource } from "../action/action.ts";
+import type { InputText } from "../action/build-input.ts";
 import type { Mode } from "../containment/state.ts";
 import type { Reason } from "../errors.ts";
 import type { Decision, PolicyRevision } from "../policy/decision.ts";
@@ -55,15 +55,18 @@ export interface AccessEntry extends EntryIds {
   readonly errorId: string;
 }
 
-/** One for every decision. `input` is the policy input; argument, query and attribute values are erased unless listed as safe. */
+/** One for every decision. Argument, query and attribute values are erased unless listed as safe. */
 export interface DecisionEntry extends EntryIds {
   readonly timeMs: number;
   readonly agent: Agent;
   readonly policyRevision: PolicyRevision;
   readonly mode: "enforce" | "observe";
-  readonly action: Action;
-  readonly resource: Resource;
-  readonly environment: Environment;
+  /** Of the policy input, without the values of arguments and query. */
+  readonly inputText: InputText;
+  /** The parsed body, or null. */
+  readonly arguments: unknown;
+  readonly query: Readonly<Record<string, string>>;
+  readonly sourceIp: string;
   /** Undefined where the policy gave none that can be used; `reason` then says why. */
   readonly decision: Decision | undefined;
   readonly reason: Reason | "";

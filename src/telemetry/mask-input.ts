@@ -1,8 +1,9 @@
 // In: the policy input and the fields that are safe to log. Out: the input as JSON text without the other values.
 // Trusts: the configured list only; a value that is not listed does not leave this module.
-import type { Action, Environment, Resource } from "../action/action.ts";
+import { jsonText } from "../lib/json-text.ts";
+import { safeJsonText } from "../lib/safe-json-text.ts";
 import type { Agent } from "../token/agent.ts";
-import { jsonText } from "./entry-members.ts";
+import type { DecisionEntry } from "./log-entries.ts";
 
 export interface MaskedInput {
   /** The `input` document. */
@@ -13,7 +14,7 @@ export interface MaskedInput {
 }
 
 export interface InputMask {
-  mask(agent: Agent, action: Action, resource: Resource, environment: Environment): MaskedInput;
+  mask(entry: Pick<DecisionEntry, "agent" | "inputText" | "arguments" | "query">): MaskedInput;
 }
 
 /** A listed value that is longer, as JSON text, is dropped all the same: a log line is not a copy of the body. */
@@ -29,48 +30,32 @@ export function createInputMask(safeFields: readonly string[]): InputMask {
   const safeAttributes = namesAfter(safeFields, "attributes.");
   const safeArguments = namesAfter(safeFields, "arguments.").map(pointerSegments);
   const claims = new WeakMap<Agent, string>();
-  const resources = new WeakMap<object, string>();
-
   function claimsOf(agent: Agent): string {
     const known = claims.get(agent);
     if (known !== undefined) return known;
     const { principal } = agent.claims;
     const attributes = JSON.parse(pickNames(principal.attributes, safeAttributes)) as Record<string, unknown>;
-    const masked = JSON.stringify({ ...agent.claims, principal: { ...principal, attributes } }).slice(1, -1);
+    const masked = safeJsonText(
+      JSON.stringify({ ...agent.claims, principal: { ...principal, attributes } }).slice(1, -1),
+    );
     claims.set(agent, masked);
     return masked;
   }
 
-  /** The declared attributes belong to the route and are the same object for every exchange. */
-  function attributesOf(resource: Resource): string {
-    const known = resources.get(resource.attributes);
-    if (known !== undefined) return known;
-    const json = JSON.stringify(resource.attributes);
-    resources.set(resource.attributes, json);
-    return json;
-  }
-
   return {
-    mask(agent, action, resource, environment) {
-      const query = pickNames(resource.query, safeQuery);
-      const args = action.arguments === null ? "null" : pickPointers(action.arguments, safeArguments);
+    mask({ agent, inputText: text, arguments: body, query }) {
+      const asked = safeJsonText(
+        text.beforeArguments +
+          (body === null ? "null" : pickPointers(body, safeArguments)) +
+          text.afterArguments +
+          pickNames(query, safeQuery) +
+          text.afterQuery,
+      );
       const lists = new PointerLists();
       lists.add(ATTRIBUTES, agent.claims.principal.attributes, safeAttributes.length);
-      lists.add(ARGUMENTS, action.arguments, safeArguments.length);
-      lists.add(QUERY, resource.query, safeQuery.length);
-      return {
-        json:
-          `{${claimsOf(agent)},"action":{"kind":${jsonText(action.kind)},"method":${jsonText(action.method)},` +
-          `"tool":${jsonText(action.tool)},"arguments":${args},"http":{"method":${jsonText(action.http.method)}}},` +
-          `"resource":{"route":${jsonText(resource.route)},"type":${jsonText(resource.type)},` +
-          `"classification":${jsonText(resource.classification)},"owner":${jsonText(resource.owner)},` +
-          `"attributes":${attributesOf(resource)},"params":${jsonRecord(resource.params)},"host":${jsonText(resource.host)},` +
-          `"path":[${resource.path.map((segment) => jsonText(segment)).join(",")}],"query":${query}},` +
-          `"environment":{"time":${jsonText(environment.time)},"source_ip":${jsonText(environment.source_ip)},` +
-          `"gateway":${jsonText(environment.gateway)}}}`,
-        erasedJson: lists.erased,
-        maskedJson: lists.masked,
-      };
+      lists.add(ARGUMENTS, body, safeArguments.length);
+      lists.add(QUERY, query, safeQuery.length);
+      return { json: `{${claimsOf(agent)},${asked}}`, erasedJson: lists.erased, maskedJson: lists.masked };
     },
   };
 }
@@ -104,14 +89,6 @@ function namesAfter(fields: readonly string[], prefix: string): string[] {
 function pointerSegments(pointer: string): string[] {
   const path = pointer.startsWith("/") ? pointer.slice(1) : pointer;
   return path.split("/").map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
-}
-
-function jsonRecord(record: Readonly<Record<string, string>>): string {
-  let members = "";
-  for (const name of Object.keys(record)) {
-    members += `${members === "" ? "" : ","}${jsonText(name)}:${jsonText(record[name] ?? "")}`;
-  }
-  return `{${members}}`;
 }
 
 function pickNames(record: Readonly<Record<string, unknown>>, names: readonly string[]): string {

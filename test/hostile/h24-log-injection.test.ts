@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { inputText } from "../../src/action/build-input.ts";
 import { safeJsonText } from "../../src/lib/safe-json-text.ts";
 import { accessLine } from "../../src/telemetry/access-line.ts";
 import { decisionLine } from "../../src/telemetry/decision-line.ts";
 import type { AccessEntry } from "../../src/telemetry/log-entries.ts";
 import { createInputMask } from "../../src/telemetry/mask-input.ts";
 import { createServiceLog } from "../../src/telemetry/service-log.ts";
-import { access, agentWith, decision } from "../unit/telemetry/entries.ts";
+import { access, agentWith, asked, decision } from "../unit/telemetry/entries.ts";
 
 const RAW_CONTROL = new RegExp(
   String.raw`[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]`,
@@ -64,13 +65,16 @@ test("H24: the same holds for the decision log, its claims, parameters and polic
         agent,
         decision: { allow: false, reasons: [{ code: c, detail: d }], obligations: { redact: [a] } },
       });
-      const { resource, action } = entry;
+      const { target } = asked({});
+      const input = asked({
+        params: { [a]: b },
+        target: { ...target, segments: [c] },
+        host: d,
+        method: a,
+        sourceIp: b,
+      });
       const line = decisionLine(
-        {
-          ...entry,
-          action: { ...action, arguments: { a: c } },
-          resource: { ...resource, params: { [a]: b }, path: [c], query: { q: d } },
-        },
+        { ...entry, inputText: inputText(input), arguments: { a: c }, query: { q: d }, sourceIp: b, detail: c },
         "{}",
         mask,
       );

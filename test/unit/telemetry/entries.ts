@@ -1,3 +1,4 @@
+import { createRouteInput, type InputParts, inputText } from "../../../src/action/build-input.ts";
 import type { AccessEntry, DecisionEntry } from "../../../src/telemetry/log-entries.ts";
 import type { Agent } from "../../../src/token/agent.ts";
 
@@ -86,29 +87,42 @@ export function access(changes: Partial<AccessEntry>): AccessEntry {
   };
 }
 
+const QUERY = { view: "secret-view", page: "2" };
+
+/** What an exchange asks, as the policy sees it. */
+export function asked(changes: Partial<InputParts>): InputParts {
+  return {
+    claimsJson: agent.claimsJson,
+    route: createRouteInput({
+      name: "ats",
+      resource: { type: "candidate_profiles", classification: "interview_safe", owner: "hiring", attributes: {} },
+    }),
+    method: "GET",
+    bodyText: null,
+    target: {
+      path: "/ats/jobs/J42/candidates/C1",
+      search: "",
+      segments: ["ats", "jobs", "J42", "candidates", "C1"],
+      encodedSlash: false,
+      query: QUERY,
+    },
+    params: { job_id: "J42" },
+    host: "gateway.example",
+    timeMs: ids.timeMs,
+    sourceIp: "127.0.0.1",
+    gateway: "cordon",
+    ...changes,
+  };
+}
+
 export function decision(changes: Partial<DecisionEntry>): DecisionEntry {
   return {
     ...ids,
     mode: "enforce",
-    action: {
-      kind: "http",
-      method: "GET",
-      tool: "",
-      arguments: { job: { id: "J42" }, note: "secret-note" },
-      http: { method: "GET" },
-    },
-    resource: {
-      route: "ats",
-      type: "candidate_profiles",
-      classification: "interview_safe",
-      owner: "hiring",
-      attributes: {},
-      params: { job_id: "J42" },
-      host: "gateway.example",
-      path: ["ats", "jobs", "J42", "candidates", "C1"],
-      query: { view: "secret-view", page: "2" },
-    },
-    environment: { time: "2026-01-01T00:00:00.000Z", source_ip: "127.0.0.1", gateway: "cordon" },
+    inputText: inputText(asked({})),
+    arguments: { job: { id: "J42" }, note: "secret-note" },
+    query: QUERY,
+    sourceIp: "127.0.0.1",
     decision: { allow: true, reasons: [], obligations: {} },
     reason: "",
     detail: "",
