@@ -86,10 +86,18 @@ export function cutInputText(parts: InputParts, whole: InputText, charactersMax:
   return inputText(parts, (value) => cutJsonText(value, charactersMax));
 }
 
-/** The whole `input` document of design section 4 as JSON text. */
-export function buildInput(parts: InputParts, text: InputText = inputText(parts)): string {
+/** The members of the `input` document after the claims, as JSON text without braces. */
+export function requestMembers(parts: InputParts, text: InputText): string {
   return (
-    `{${parts.claimsJson},${text.beforeArguments}${parts.bodyText ?? "null"}` +
-    `${text.afterArguments}${jsonRecord(parts.target.query)}${text.afterQuery}}`
+    text.beforeArguments +
+    (parts.bodyText ?? "null") +
+    text.afterArguments +
+    jsonRecord(parts.target.query) +
+    text.afterQuery
   );
+}
+
+/** The whole `input` document of design section 4 as JSON text. */
+export function buildInput(parts: InputParts): string {
+  return `{${parts.claimsJson},${requestMembers(parts, inputText(parts))}}`;
 }

@@ -2,7 +2,7 @@
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { buildInput, cutInputText, type InputParts, inputText } from "../action/build-input.ts";
+import { cutInputText, type InputParts, inputText, requestMembers } from "../action/build-input.ts";
 import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
 import { parseJson } from "../action/parse-json.ts";
 import { parseTarget, type Target } from "../action/parse-target.ts";
@@ -129,9 +129,14 @@ export async function judge(
     gateway: s.config.gateway,
   };
   const text = inputText(input);
-  const decide = (json: string, atMs: number) =>
-    s.policy.decide({ json, timeMs: atMs, route: route.index, agentId: agent.refs.agent });
-  const judgement = decide(buildInput(input, text), timeMs);
+  const decide = (rest: string, atMs: number) =>
+    s.policy.decide({
+      split: { claims: agent.claimsJson, rest },
+      timeMs: atMs,
+      route: route.index,
+      agentId: agent.refs.agent,
+    });
+  const judgement = decide(requestMembers(input, text), timeMs);
   s.metrics.stepUs("decide", judgement.evaluationUs);
   x.decisionId = s.nextId();
   x.revision = judgement.revision;
@@ -170,8 +175,8 @@ export async function judge(
     decision: outcome.decision,
     quarantined,
     judgeAgain: () => {
-      const nowMs = s.clock.nowMs();
-      const again = settle(decide(buildInput({ ...input, timeMs: nowMs }), nowMs).result);
+      const now = { ...input, timeMs: s.clock.nowMs() };
+      const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
       const { denial } = again;
       applyObligations(s, x, agent, route, again, quarantined);
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.

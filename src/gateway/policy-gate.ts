@@ -1,8 +1,9 @@
-// In: the policy input as JSON text. Out: a decision with the revision that made it, or a denial.
+// In: the policy input as two JSON texts. Out: a decision with the revision that made it, or a denial.
 // Knows which policy is in force on this thread, writes the watchdog's words around each evaluation, refuses suspensions.
 import { type Denial, deny } from "../errors.ts";
 import { err, type Result } from "../lib/result.ts";
 import type { Decision, LoadedPolicyMessage, PolicyRevision } from "../policy/decision.ts";
+import type { SplitInput } from "../policy/create-instance.ts";
 import type { Evaluator } from "../policy/evaluator.ts";
 import type { EvaluationWatch } from "./evaluation-watch.ts";
 import { hashAgent } from "./evaluation-watch.ts";
@@ -14,6 +15,9 @@ export interface Judgement {
   readonly evaluationUs: number;
 }
 
+/** The braces and the comma of a whole input. */
+const INPUT_PUNCTUATION = 3;
+
 export interface PolicyGate {
   readonly revision: PolicyRevision | undefined;
   /** Bundle and data revision as one text; changes whenever the policy does. */
@@ -21,7 +25,7 @@ export interface PolicyGate {
   /** The switch is atomic: an exchange is judged by the old policy or by the new one. */
   load(policy: LoadedPolicyMessage): void;
   suspend(suspension: Suspension): void;
-  decide(input: { json: string; timeMs: number; route: number; agentId: string }): Judgement;
+  decide(input: { split: SplitInput; timeMs: number; route: number; agentId: string }): Judgement;
 }
 
 export function createPolicyGate(options: {
@@ -69,16 +73,17 @@ export function createPolicyGate(options: {
       if (suspension.revision !== undefined) suspendedRevisions.add(`${suspension.route} ${suspension.revision}`);
       if (suspension.agentHash !== undefined) suspendedAgents.add(`${suspension.route} ${suspension.agentHash}`);
     },
-    decide({ json, timeMs, route, agentId }) {
+    decide({ split, timeMs, route, agentId }) {
       if (evaluator === undefined) return refuse(deny("policy.not_loaded"));
-      if (json.length > options.inputBytesMax) return refuse(deny("policy.input_too_large"));
+      if (split.claims.length + split.rest.length + INPUT_PUNCTUATION > options.inputBytesMax)
+        return refuse(deny("policy.input_too_large"));
       const agentHash = hashAgent(agentId);
       if (suspendedRevisions.has(`${route} ${revisionKey}`) || suspendedAgents.has(`${route} ${agentHash}`)) {
         return refuse(deny("policy.suspended"));
       }
       const startedMs = monotonicMs();
       watch.begin(thread, route, agentHash, startedMs);
-      const result = evaluator.decide(json, timeMs);
+      const result = evaluator.decideSplit(split, timeMs);
       watch.end(thread);
       const tookMs = monotonicMs() - startedMs;
       const evaluationUs = Math.round(tookMs * 1000);

@@ -1,6 +1,7 @@
 // In: the arguments of a built-in as text, and the exchange's time. Out: its result as JSON text, or undefined.
 // Trusts: nothing outside its arguments. All are pure: the same input and bundle give the same decision, always.
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { isoTime } from "../lib/iso-time.ts";
 import { compareSemver, isSemver } from "./compare-semver.ts";
 import { formatRego } from "./format-rego.ts";
 import { addDate, clockOf, dateOf, parseRfc3339, weekdayOf } from "./rego-time.ts";
@@ -55,6 +56,18 @@ function strings(call: (...args: string[]) => unknown): HostBuiltin {
 /** Results of a pure built-in of one argument that are remembered; then all are forgotten at once. */
 const REMEMBERED_MAX = 512;
 
+/** The commonest argument by far is the exchange's own time, just printed: it needs no parsing. */
+function knowsNow({ call }: HostBuiltin): HostBuiltin {
+  return {
+    call: (args, timeMs) => {
+      if (args[0] === `"${isoTime(timeMs)}"`) return nanoseconds(timeMs);
+      return call(args, timeMs);
+    },
+  };
+}
+
+const nanoseconds = (timeMs: number): string => (BigInt(Math.floor(timeMs)) * 1_000_000n).toString();
+
 /** Remembers results by the argument's text: `closes_at` of a job is parsed once, not once an exchange. */
 function remember({ call }: HostBuiltin): HostBuiltin {
   const known = new Map<string, string | undefined>();
@@ -96,8 +109,8 @@ function countOf(text: string, part: string): number {
 
 /** Every host built-in, by the name Rego has for it. `policies/capabilities.json` is written from this list. */
 export const HOST_BUILTINS: ReadonlyMap<string, HostBuiltin> = new Map<string, HostBuiltin>([
-  ["time.now_ns", { call: (_args, timeMs) => (BigInt(Math.floor(timeMs)) * 1_000_000n).toString() }],
-  ["time.parse_rfc3339_ns", remember(strings(parseRfc3339))],
+  ["time.now_ns", { call: (_args, timeMs) => nanoseconds(timeMs) }],
+  ["time.parse_rfc3339_ns", knowsNow(remember(strings(parseRfc3339)))],
   ["time.clock", json(clockOf)],
   ["time.date", json(dateOf)],
   ["time.weekday", json(weekdayOf)],

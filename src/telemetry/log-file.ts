@@ -8,7 +8,7 @@ import type { LogTarget } from "./log-entries.ts";
 /** Lines appear within this time, in milliseconds, and share one write until then. What waits is lost with its thread. */
 const GATHER_MS = 20;
 /** Entries that are written out at once: making lines in a row keeps that code warm, which costs a fifth of one by one. */
-const GATHER_ENTRIES_MAX = 32;
+const GATHER_ENTRIES_MAX = 64;
 /** A disk that hangs must not fill the memory: beyond this, lines are dropped and reported, in bytes. */
 const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 

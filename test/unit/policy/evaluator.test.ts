@@ -144,3 +144,29 @@ test("the policy's clock is the time handed in, to the millisecond, and no other
 test("input text that is no JSON is never allowed by a policy that reads it", () => {
   assert.notEqual(answer(evaluatorIn("throw"), '{"number":'), "allow true");
 });
+
+test("claims that come again are kept in one instance, however many agents there are, and the answers stay the same", () => {
+  const text = "x".repeat(8000);
+  const evaluator = evaluatorIn("good");
+  const made = instancesMade(() => {
+    for (let agent = 0; agent < 1000; agent += 1) {
+      const split = { claims: `"agent":{"id":"${agent}","text":"${text}"}`, rest: '"action":{}' };
+      for (let time = 0; time < 3; time += 1) {
+        const decision = evaluator.decideSplit(split, 0);
+        assert.ok(decision.ok && decision.value.allow, `agent ${agent}`);
+      }
+    }
+  });
+  assert.equal(made, 0, "memory for claims is bounded, so the instance is never replaced");
+});
+
+test("an input in two parts is judged as the whole, also when the claims were kept before", () => {
+  const claims = '"agent":{"id":"a"},"principal":{"n":1e400}';
+  const evaluator = evaluatorIn("good");
+  for (const rest of ['"action":{"x":[1,2,{"y":null}]}', '"action":{"\\u00e9":"\u00e9"}', '"action":{}']) {
+    for (let time = 0; time < 3; time += 1) {
+      const whole = evaluator.decide(`{${claims},${rest}}`, 0);
+      assert.deepEqual(evaluator.decideSplit({ claims, rest }, 0), whole, rest);
+    }
+  }
+});
