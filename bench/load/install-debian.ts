@@ -1,8 +1,7 @@
 // In: the machine. Out: wrk and nginx on it, or one line that says what is missing and how to get it.
-// Installs only where it may: as root, with apt-get. Nothing is started, also not Debian's nginx service.
-import { spawnSync } from "node:child_process";
+// Nothing is started here; scripts/debian-packages.ts says where it installs.
 import { existsSync } from "node:fs";
-import path from "node:path";
+import { findProgram, installHint, installPackages } from "../../scripts/debian-packages.ts";
 
 const PACKAGES = ["wrk", "nginx-light", "libnginx-mod-stream"];
 export const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -17,28 +16,13 @@ export interface LoadTools {
   readonly notes: readonly string[];
 }
 
-function find(name: string): string | undefined {
-  const folders = [...(process.env["PATH"] ?? "").split(path.delimiter), "/usr/sbin", "/usr/local/sbin"];
-  return folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
-}
-
-function aptGet(...args: string[]): boolean {
-  // Runlevel 1 keeps the package from starting its service.
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  return spawnSync("apt-get", ["-qq", ...args], { env, stdio: "ignore", timeout: 180_000 }).status === 0;
-}
-
 export function findLoadTools(install: boolean, progress: (line: string) => void): LoadTools {
   const isComplete = (): boolean =>
-    find("wrk") !== undefined && find("nginx") !== undefined && existsSync(STREAM_MODULE);
-  if (!isComplete() && install && process.getuid?.() === 0 && find("apt-get") !== undefined) {
-    progress(`installing ${PACKAGES.join(", ")} with apt-get`);
-    const wanted = ["install", "-y", "--no-install-recommends", ...PACKAGES];
-    if (!aptGet(...wanted) && aptGet("update")) aptGet(...wanted);
-  }
-  const mend = `install it: apt-get install ${PACKAGES.join(" ")}`;
-  const wrk = find("wrk");
-  const nginx = find("nginx");
+    findProgram("wrk") !== undefined && findProgram("nginx") !== undefined && existsSync(STREAM_MODULE);
+  if (install && !isComplete()) installPackages(PACKAGES, progress);
+  const mend = installHint(PACKAGES);
+  const wrk = findProgram("wrk");
+  const nginx = findProgram("nginx");
   const stream = nginx !== undefined && existsSync(STREAM_MODULE);
   const notes: string[] = [];
   if (wrk === undefined) notes.push(`no row under load could be run, wrk is missing; ${mend}`);

@@ -1,39 +1,16 @@
 // H02: published requests that proxies and servers frame differently. Nothing severe reaches the tool, and the connection
-// ends; whatever is forwarded is what was judged. Vectors: aws/http-desync-guardian (Apache-2.0), read from outside.
+// ends; whatever is forwarded is what was judged. h02-real-upstreams.test.ts asks real servers the same.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { parse } from "yaml";
 import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
+import { skipWithoutVectors, type Vector, VECTOR_FOLDER, vectorBytes, vectors, VECTORS_MIN } from "./desync-vectors.ts";
 import { hostOf, openRaw } from "./raw-client.ts";
 
-const FOLDER = fileURLToPath(new URL("../../../shared/vectors", import.meta.url));
-
-interface Vector {
-  readonly name: string;
-  readonly method: string;
-  readonly uri: string;
-  readonly version: string;
-  readonly headers?: readonly { readonly name: string; readonly value: string | number }[];
-  readonly expected: { readonly tier: "Severe" | "Ambiguous" | "Acceptable" | "Compliant" };
-}
-
-const found = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => /^http-desync-.*\.yaml$/.test(name)) : [];
-const vectors = found.flatMap((name) => parse(readFileSync(path.join(FOLDER, name), "utf8")) as Vector[]);
-const missing = found.length === 0 && process.env["CI"] === undefined ? `no http-desync vectors in ${FOLDER}` : false;
-
-/** Text above U+00FF goes out as UTF-8, all else byte for byte, as the vectors mean it. */
-function bytesOf(text: string): Buffer {
-  return Buffer.from(text, /[^\u0000-\u00ff]/.test(text) ? "utf8" : "latin1");
-}
-
-describe("H02 published desync vectors", { skip: missing }, () => {
+describe("H02 published desync vectors", { skip: skipWithoutVectors }, () => {
   let g: TestGateway;
   let agent: TestAgent;
   before(async () => {
-    assert.ok(vectors.length > 100, `the vectors are missing: ${FOLDER}`);
+    assert.ok(vectors.length > VECTORS_MIN, `the vectors are missing: ${VECTOR_FOLDER}`);
     g = await startTestGateway(({ toolUrl }) => ({
       // The most permissive route there is: every method, any body, unread, and a policy whose verdict is only observed.
       routes: [
@@ -53,24 +30,10 @@ describe("H02 published desync vectors", { skip: missing }, () => {
   });
   after(() => g.close());
 
-  /** The vector with good credentials, and a body that each of its framings would accept. */
+  /** The vector with good credentials. */
   async function raw(vector: Vector): Promise<{ bytes: Buffer; body: string }> {
-    const headers = vector.headers ?? [];
     const { authorization, dpop } = await agent.headers(g.url + vector.uri, vector.method);
-    const chunked = headers.some(({ name }) => /transfer.encoding/i.test(name));
-    const length = headers.find(({ name }) => /content.length/i.test(name))?.value;
-    const body = chunked
-      ? "5\r\nhello\r\n0\r\n\r\n"
-      : "x".repeat(Math.min(Number.parseInt(String(length ?? 0), 10) || 0, 5000));
-    const hosts = headers.some(({ name }) => name.toLowerCase() === "host") ? [] : [`Host: ${hostOf(g.url)}`];
-    const lines = [
-      `${vector.method} ${vector.uri}${vector.version === "" ? "" : ` ${vector.version}`}`,
-      ...hosts,
-      `Authorization: ${authorization}`,
-      `DPoP: ${dpop}`,
-      ...headers.map(({ name, value }) => `${name}: ${String(value)}`),
-    ];
-    return { bytes: Buffer.concat([bytesOf(`${lines.join("\r\n")}\r\n\r\n`), Buffer.from(body)]), body };
+    return vectorBytes(vector, hostOf(g.url), [`Authorization: ${authorization}`, `DPoP: ${dpop}`]);
   }
 
   test("H02 the same request without a fault is forwarded, so that only the vector is to blame", async () => {
