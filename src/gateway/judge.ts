@@ -50,12 +50,6 @@ const NO_REVISION: PolicyRevision = Object.freeze({ bundle: "", data: "" });
 
 const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
 
-/**
- * Connections with a request that could be read in two ways. Node hands over what stands behind it before our answer
- * has closed the connection; for another reader it may be a part of that request's body.
- */
-const distrusted = new WeakSet<object>();
-
 export async function judge(
   s: Services,
   x: ExchangeFacts,
@@ -64,12 +58,10 @@ export async function judge(
   beforeBody: () => void,
 ): Promise<JudgeResult> {
   // 1. exchange: is it one request, for one of our origins, in a form that means the same to everyone?
-  if (distrusted.has(request.socket)) return refuse(deny("exchange.malformed", "behind a request that was refused"));
+  // For another reader, what stands behind a head that is refused may be its body: the answer closes the connection, and
+  // nothing behind it gets its turn.
   const head = readHead(s, x, request);
-  if (!head.ok) {
-    distrusted.add(request.socket);
-    return refuse(head.error);
-  }
+  if (!head.ok) return refuse(head.error);
   const { headers, origin, target } = head.value;
   const match = s.routes.find(
     target.segments,

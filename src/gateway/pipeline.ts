@@ -17,6 +17,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { answerDenial, answerOnSocket } from "./answer.ts";
+import { awaitTurn, standsBehind } from "./await-turn.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
 import { judge, type Judged, type Refusal } from "./judge.ts";
@@ -45,12 +46,17 @@ export async function runExchange(
   const x = openFacts(s, listener, request);
   s.pending.owed(request.socket);
   x.answerOwed = true;
-  if (s.draining) response.shouldKeepAlive = false;
   await guarded(
     s,
     x,
     request.socket,
     async () => {
+      const early = standsBehind(request, response) ? await awaitTurn(request, response) : null;
+      if (early !== null) {
+        answer(x, { denial: early }, request, response, expectsContinue);
+        return;
+      }
+      if (s.draining) response.shouldKeepAlive = false;
       const allowed = await admit(s, x, request, false, () => {
         if (expectsContinue) response.writeContinue();
       });
