@@ -57,6 +57,9 @@ const NOT_HOP_BY_HOP = new Set([
   "client-cert",
 ]);
 
+const ODD_NAME = /[^a-z0-9-]/;
+const ODD_CHARACTERS = /[^a-z0-9-]/g;
+
 /** The gateway's own header names start with this; a client's are stripped, and `Connection` may not name them. */
 const OWN_PREFIX = "x-cordon-";
 
@@ -78,7 +81,7 @@ export function checkHeaders(raw: readonly string[], countMax: number): Result<H
       const fault = checkConnection(value);
       if (fault !== null) return err(fault);
     } else {
-      if (name.includes("_") && isSpoof(name)) return err(deny("exchange.forbidden_header", "an underscore variant"));
+      if (ODD_NAME.test(name) && isSpoof(name)) return err(deny("exchange.forbidden_header", "a variant of a name"));
       if (REWRITING.has(name)) return err(deny("exchange.forbidden_header", name));
       if (SINGLE.has(name) && seen.has(name)) return err(deny("exchange.duplicate_header", name));
       if (!seen.has(name)) seen.set(name, value);
@@ -90,6 +93,9 @@ export function checkHeaders(raw: readonly string[], countMax: number): Result<H
   if (expect !== undefined && expect.toLowerCase() !== "100-continue")
     return err(deny("exchange.forbidden_header", "Expect"));
   const contentLength = seen.get("content-length");
+  // The tool would be told the next length that a double can carry.
+  if (contentLength !== undefined && !Number.isSafeInteger(Number(contentLength)))
+    return err(deny("exchange.malformed", "a length beyond 2^53"));
   const coding = seen.get("transfer-encoding");
   // `gzip, chunked`: the chunks are undone here, and the tool would get coded bytes without the word that says so.
   if (coding !== undefined && coding.toLowerCase() !== "chunked") {
@@ -111,9 +117,9 @@ export function checkHeaders(raw: readonly string[], countMax: number): Result<H
   });
 }
 
-/** CGI-like servers fold `_` and `-` into one name: a variant of a header that means something here is an attack. */
+/** CGI-like servers fold `_` and `-`, some every other sign, into one: a variant of a name of ours is an attack. */
 function isSpoof(name: string): boolean {
-  const folded = name.replaceAll("_", "-");
+  const folded = name.replaceAll(ODD_CHARACTERS, "-");
   return (
     folded.startsWith(OWN_PREFIX) ||
     folded.startsWith("x-forwarded-") ||

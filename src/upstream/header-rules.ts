@@ -20,6 +20,8 @@ const HOP_BY_HOP = [
   "content-length",
   "expect",
   "alt-used",
+  // CGI hands it to a tool as HTTP_PROXY, and the tool's own calls would go through it (CVE-2016-5385).
+  "proxy",
 ];
 
 const CALLER_CREDENTIALS = [
@@ -47,6 +49,7 @@ const GATEWAY_WORDS = [
   "ssl-client-verify",
   "x-host",
   "x-original-host",
+  "x-http-host-override",
   "x-original-url",
   "x-rewrite-url",
   "x-http-method",
@@ -75,6 +78,11 @@ const RESPONSE_DROPPED = new Set([
   "www-authenticate",
   "dpop-nonce",
   "alt-svc",
+  // A server in front of the gateway would take these for its own backend's word, and answer with a file or URL of its own.
+  "x-accel-redirect",
+  "x-sendfile",
+  "x-lighttpd-send-file",
+  "x-reproxy-url",
 ]);
 
 /** What describes the bytes of a body, and is wrong once they are changed: RFC 9110 8.8.3, RFC 9530, RFC 9421. */
@@ -110,14 +118,17 @@ const TRAILER_DROPPED = new Set([
   "warning",
 ]);
 
+const ODD_NAME = /[^a-z0-9-]/;
+const ODD_CHARACTERS = /[^a-z0-9-]/g;
+
 export type HeaderPairs = readonly (readonly [string, string])[];
 
 /** A header as undici parses it: lower-case name, one value or several. */
 export type ParsedHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** True for a lower-case name that only the gateway may send to a tool, also with `_` for `-`. */
+/** True for a lower-case name that only the gateway may send to a tool, also with another sign for `-`. */
 export function isStrippedFromRequest(lowerName: string): boolean {
-  const name = lowerName.includes("_") ? lowerName.replaceAll("_", "-") : lowerName;
+  const name = folded(lowerName);
   return REQUEST_DROPPED.has(name) || name.startsWith("x-cordon-") || name.startsWith("x-forwarded-");
 }
 
@@ -129,7 +140,7 @@ export function requestHeaders(rawHeaders: readonly string[], own: HeaderPairs, 
   const out: string[] = [];
   let ownNames: string[] | null = null;
   for (const [name] of own) {
-    if (!isStrippedFromRequest(name)) (ownNames ??= []).push(name);
+    if (!isStrippedFromRequest(name)) (ownNames ??= []).push(folded(name));
   }
   let named: Set<string> | null = null;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
@@ -140,7 +151,7 @@ export function requestHeaders(rawHeaders: readonly string[], own: HeaderPairs, 
       continue;
     }
     if (isStrippedFromRequest(lower) || (mayRedact && WHOLE_RESPONSE_ONLY.has(lower))) continue;
-    if (ownNames?.includes(lower.includes("_") ? lower.replaceAll("_", "-") : lower)) continue;
+    if (ownNames?.includes(folded(lower))) continue;
     out.push(rawName, rawHeaders[i + 1] as string);
   }
   const kept = named === null ? out : withoutNamed(out, named);
@@ -178,6 +189,11 @@ export function trailerFields(trailers: ParsedHeaders): [string, string][] {
     for (const one of typeof value === "string" ? [value] : value) out.push([name, one]);
   }
   return out;
+}
+
+/** CGI-like servers make one name of `a_b` and `a-b`, some of them also of `a.b`. */
+function folded(lowerName: string): string {
+  return ODD_NAME.test(lowerName) ? lowerName.replaceAll(ODD_CHARACTERS, "-") : lowerName;
 }
 
 function addConnectionTokens(value: string, names: Set<string> | null): Set<string> | null {

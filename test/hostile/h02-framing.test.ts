@@ -84,6 +84,7 @@ describe("H01 H02 requests that can be framed in two ways", () => {
     ["a negative Content-Length", ["Content-Length: -2"], "{}"],
     ["a hexadecimal Content-Length", ["Content-Length: 0x2"], "{}"],
     ["an endless Content-Length", ["Content-Length: 99999999999999999999999999"], "{}"],
+    ["a Content-Length that a double does not carry", ["Content-Length: 9007199254740993"], "{}"],
     ["an empty Content-Length", ["Content-Length: "], "{}"],
     ["a space before the colon", ["Content-Length : 2"], "{}"],
     ["a tab before the colon", ["Transfer-Encoding\t: chunked"], "0\r\n\r\n"],

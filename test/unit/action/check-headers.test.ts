@@ -92,6 +92,9 @@ for (const [name, value] of [
   ["X_Forwarded-For", "x"],
   ["content_length", "5"],
   ["Client_Cert", "x"],
+  ["x.cordon.agent", "x"],
+  ["X-Cordon~Agent", "x"],
+  ["Transfer.Encoding", "chunked"],
   ["Connection", "close, X-Cordon-Agent"],
   ["Connection", "authorization"],
   ["Connection", "x-forwarded-for"],
@@ -102,8 +105,16 @@ for (const [name, value] of [
   });
 }
 
-test("an underscore in a name that folds into nothing of ours is the client's own affair", () => {
+test("a length that a double does not carry is refused, so that the tool is told the same", () => {
+  assert.equal(reasonOf("Content-Length", String(2 ** 53 - 1)), "");
+  for (const length of [String(2 ** 53), "9007199254740993", "18446744073709551615"]) {
+    assert.equal(reasonOf("Content-Length", length), "exchange.malformed");
+  }
+});
+
+test("an underscore or dot in a name that folds into nothing of ours is the client's own affair", () => {
   assert.equal(reasonOf("my_header", "x"), "");
+  assert.equal(reasonOf("my.header", "x"), "");
   assert.equal(reasonOf("Connection", "keep-alive, my-header"), "");
   assert.equal(reasonOf("Expect", "100-Continue"), "");
 });

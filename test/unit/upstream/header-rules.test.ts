@@ -22,15 +22,16 @@ const GATEWAY_ONLY = [
   "expect",
   "transfer-encoding",
   "upgrade",
+  "proxy",
 ];
 const spelled = fc
-  .tuple(fc.constantFrom(...GATEWAY_ONLY), fc.infiniteStream(fc.boolean()), fc.boolean())
-  .map(([name, upper, underscore]) => {
+  .tuple(fc.constantFrom(...GATEWAY_ONLY), fc.infiniteStream(fc.boolean()), fc.constantFrom("-", "_", ".", "~", "!"))
+  .map(([name, upper, sign]) => {
     const cased = name
       .split("")
       .map((c) => (upper.next().value ? c.toUpperCase() : c))
       .join("");
-    return underscore ? cased.replaceAll("-", "_") : cased;
+    return cased.replaceAll("-", sign);
   });
 const plain = fc.constantFrom("Accept", "content-type", "X-Kept", "Mcp-Session-Id", "traceparent", "range");
 
@@ -63,6 +64,13 @@ describe("requestHeaders", () => {
     );
   });
 
+  it("drops a client's spelling of the tool's credential, also where its own name has an underscore", () => {
+    const raw = ["X_Api_Key", "client", "x-api-key", "client", "X.Api.Key", "client", "X-Api", "kept"];
+    for (const name of ["x_api_key", "x-api-key"]) {
+      assert.deepEqual(requestHeaders(raw, [[name, "own"]], false), ["X-Api", "kept", name, "own"]);
+    }
+  });
+
   it("drops what Connection names, wherever it stands", () => {
     const raw = ["X-A", "1", "Connection", "close, x-a , X-B", "x-b", "2", "x-c", "3"];
     assert.deepEqual(requestHeaders(raw, [], false), ["x-c", "3"]);
@@ -82,6 +90,8 @@ describe("responseHeaders", () => {
       connection: "x-hop",
       "x-hop": "1",
       "x-cordon-a": "1",
+      "x-accel-redirect": "/secret",
+      "x-sendfile": "/etc/passwd",
       "transfer-encoding": "chunked",
       etag: "e",
     };
