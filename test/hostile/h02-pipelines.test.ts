@@ -88,21 +88,25 @@ describe("H02 pipelined requests", () => {
     assert.deepEqual(seen(), ["POST /any/1", "GET /any/3", "GET /any/2"]);
   });
 
-  test("H02 a request behind one that ends its connection is not done, and has its line in the log", LIMIT, async () => {
-    const endings = [
-      // Without 100 Continue, and without a body to wait for: its answer is the last one.
-      await bytes("GET", "/any/10", ["Expect: 100-continue"]),
-      rawRequest("GET /any//10 HTTP/1.1", [`Host: ${hostOf(g.url)}`]),
-    ];
-    for (const first of endings) {
-      const connection = await openRaw(g.url);
-      connection.write(first + (await write("/any/behind")));
-      await connection.closed;
-      assert.equal((await connection.answers(2)).length, 1);
-    }
-    assert.deepEqual(seen(), ["GET /any/10"]);
-    await refusedLines("exchange.client_closed", "behind the last answer of its connection", endings.length);
-  });
+  test(
+    "H02 a request behind one that ends its connection is not done, and has its line in the log",
+    LIMIT,
+    async () => {
+      const endings = [
+        // Without 100 Continue, and without a body to wait for: its answer is the last one.
+        await bytes("GET", "/any/10", ["Expect: 100-continue"]),
+        rawRequest("GET /any//10 HTTP/1.1", [`Host: ${hostOf(g.url)}`]),
+      ];
+      for (const first of endings) {
+        const connection = await openRaw(g.url);
+        connection.write(first + (await write("/any/behind")));
+        await connection.closed;
+        assert.equal((await connection.answers(2)).length, 1);
+      }
+      assert.deepEqual(seen(), ["GET /any/10"]);
+      await refusedLines("exchange.client_closed", "behind the last answer of its connection", endings.length);
+    },
+  );
 
   test("H02 what waits on a connection that its client leaves is not done", LIMIT, async () => {
     const connection = await openRaw(g.url);

@@ -20,6 +20,8 @@ export interface RawConnection {
   answers(count: number): Promise<RawAnswer[]>;
   /** Resolves when the head of a first answer is here, or the connection ended without one. */
   readonly answered: () => Promise<boolean>;
+  /** Resolves when more has come than at the last call, or the connection ended. */
+  readonly more: () => Promise<void>;
   /** Resolves when the other side has ended or reset the connection. */
   readonly closed: Promise<void>;
   /** The TLS session ticket that came last; it may arrive with the handshake or after it. */
@@ -35,6 +37,7 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
   let text = "";
   let waiting: (() => void)[] = [];
   let ended = false;
+  let read = 0;
   const wake = (): void => {
     for (const resolve of waiting) resolve();
     waiting = [];
@@ -71,6 +74,13 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
         if (ended) return false;
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
+    },
+    async more() {
+      for (;;) {
+        if (text.length > read || ended) break;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+      read = text.length;
     },
     closed,
     session,
