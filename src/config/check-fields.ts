@@ -146,7 +146,25 @@ function checkRoute(path: string, route: Route, view: ConfigView, report: Report
   checkUpstream(`${path}.upstream`, route.upstream, report);
 }
 
+/** The gateway's own to write: they frame the message to the tool (RFC 9110 section 7.6.1, RFC 9112 section 6). */
+const FRAMING_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
 function checkUpstream(path: string, upstream: Upstream, report: Report): void {
+  const header = upstream.credential?.header;
+  if (header !== undefined && FRAMING_HEADERS.has(header.toLowerCase())) {
+    const mend = "Name the header in which the tool expects its credential.";
+    report(`${path}.credential.header`, "This header belongs to the connection.", mend);
+  }
   const url = new URL(upstream.url);
   if (url.username !== "" || url.password !== "") {
     report(`${path}.url`, "The URL carries a user name or password.", "Use `credential` with a file or a variable.");

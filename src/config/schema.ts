@@ -8,6 +8,9 @@ const name = z
 const port = z.int().min(0).max(65_535);
 const filePath = z.string().min(1).describe("A file path, relative to the configuration file.");
 const origin = z.string().regex(/^https?:\/\/[^/?#@]+$/, "write an origin: scheme, host and optional port, no path");
+// RFC 9110 section 5.1 and 5.5. undici refuses anything else at each request, and then keeps no connection to the tool.
+const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, "write the name of a header");
+const headerText = z.string().regex(/^[\t\x20-\x7e]*$/, "write plain text without line breaks");
 const httpUrl = z.url({ protocol: /^https?$/ });
 const method = z.enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const bytes = z.int().positive();
@@ -137,7 +140,7 @@ const upstream = z.strictObject({
   client_key: filePath.optional(),
   allow_private_addresses: z.boolean().default(false),
   credential: z
-    .strictObject({ header: z.string().default("authorization"), prefix: z.string().default(""), from: secretSource })
+    .strictObject({ header: headerName.default("authorization"), prefix: headerText.default(""), from: secretSource })
     .optional(),
   connections_max: z.int().min(1).max(4096).default(256),
   connect_timeout_ms: ms.default(2000),

@@ -183,6 +183,27 @@ test("the nearest known key is suggested, and nothing where none is near", () =>
   assert.equal(nearestKey("zzz", ["listeners", "limits"]), undefined);
 });
 
+test("a credential that no header carries, or in a header that frames a message, is refused at the start", () => {
+  const withCredential = (credential: object) => ({
+    ...base,
+    routes: [{ ...route, upstream: { url: "https://tool.example", credential } }],
+  });
+  writeFileSync(join(folder, "good"), "s3cret\n");
+  writeFileSync(join(folder, "two-lines"), "s3cret\nX-Admin: 1\n");
+  const from = { file: join(folder, "good") };
+  assert.ok(load(withCredential({ header: "X_Api.Key", prefix: "Key ", from })).ok);
+  for (const [member, credential] of [
+    ["header", { header: "X Api", from }],
+    ["header", { header: "Transfer-Encoding", from }],
+    ["header", { header: "HOST", from }],
+    ["prefix", { prefix: "Key\r\n", from }],
+    ["from", { from: { file: join(folder, "two-lines") } }],
+  ] as const) {
+    assert.deepEqual(paths(withCredential(credential)), [`routes[0].upstream.credential.${member}`]);
+  }
+  assert.equal(readSecret({ env: "KEY" }, { KEY: "a\nb" }).ok, false);
+});
+
 test("a secret loses its trailing newline, and an empty one is refused", () => {
   writeFileSync(join(folder, "secret"), "s3cret\n");
   writeFileSync(join(folder, "empty"), "\n");
