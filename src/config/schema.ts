@@ -195,7 +195,14 @@ const policy = z.strictObject({
 const limits = z.strictObject({
   header_bytes_max: bytes.default(32_768),
   headers_max: z.int().min(8).default(100),
-  connections_max: z.int().positive().default(10_000),
+  connections_max: z.int().positive().default(10_000).describe("For each listener and data thread."),
+  connections_per_peer_max: z
+    .int()
+    .positive()
+    .default(1000)
+    .describe(
+      "From one address (IPv6: from one /64), for each data thread. Raise it where a load balancer stands in front.",
+    ),
   exchanges_max: z.int().positive().default(5000).describe("In flight, for each data thread."),
   token_bytes_max: bytes.default(16_384),
   token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),
