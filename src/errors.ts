@@ -103,6 +103,11 @@ export const REASONS = {
     code: "too_many_proofs",
     title: "This key has used its share of proofs; slow down.",
   },
+  "proof.peer_failures": {
+    status: 429,
+    code: "too_many_failures",
+    title: "Too many proofs from this address have failed; slow down.",
+  },
   "proof.table_full": unavailable("The gateway cannot accept more proofs at the moment."),
 
   // certificate: RFC 8705

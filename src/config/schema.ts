@@ -203,6 +203,14 @@ const limits = z.strictObject({
     .describe(
       "From one address (IPv6: from one /64), for each data thread. Raise it where a load balancer stands in front.",
     ),
+  failed_proofs_per_peer_max: z
+    .int()
+    .positive()
+    .default(600)
+    .describe(
+      "Signatures a minute that may fail from one address (IPv6: from one /64), for each data thread. Beyond it only " +
+        "callers that were proven before are verified.",
+    ),
   exchanges_max: z.int().positive().default(5000).describe("In flight, for each data thread."),
   token_bytes_max: bytes.default(16_384),
   token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),

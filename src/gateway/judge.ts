@@ -84,6 +84,7 @@ export async function judge(
       authorization: headers.authorization,
       dpop: headers.dpop,
       certificate: peerCertificate(request.socket as TLSSocket, x.listener),
+      sourceIp: x.sourceIp,
       method: x.method,
       htu: htuOf(origin, target.path),
     },
