@@ -105,6 +105,9 @@ export async function judge(
   x.containmentMode = verdict.mode;
   const contained = s.containment.check(verdict);
   if (contained !== null) return refuse(contained);
+  const overloaded = s.load.enter(agent.refs.agent);
+  if (overloaded !== null) return refuse(overloaded);
+  x.entered = true;
 
   // 4. action and resource: what is asked, and of what.
   const routed = checkRoute(match?.route, x, target, upgrade, headers);
