@@ -103,6 +103,11 @@ export const REASONS = {
     code: "too_many_proofs",
     title: "This key has used its share of proofs; slow down.",
   },
+  "proof.peer_failures": {
+    status: 429,
+    code: "too_many_failures",
+    title: "Too many proofs from this address have failed; slow down.",
+  },
   "proof.table_full": unavailable("The gateway cannot accept more proofs at the moment."),
 
   // certificate: RFC 8705
@@ -152,7 +157,13 @@ export const REASONS = {
   "upstream.cannot_redact": badGateway("The tool's response cannot be redacted as policy asks."),
   "upstream.timeout": { status: 504, code: "gateway_timeout", title: "The tool did not answer in time." },
 
-  // stream: an open response or tunnel that was cut
+  // stream: an event stream or tunnel that is not opened, or was cut
+  "stream.too_many": unavailable("The gateway has reached its limit of open streams."),
+  "stream.agent_quota": {
+    status: 429,
+    code: "too_many_streams",
+    title: "This agent has as many streams open as it may; close one first.",
+  },
   "stream.cut_containment": {
     status: 403,
     code: "blocked",
@@ -167,6 +178,11 @@ export const REASONS = {
 
   // gateway
   "gateway.overloaded": unavailable("The gateway has reached its limit of concurrent work."),
+  "gateway.agent_overloaded": {
+    status: 429,
+    code: "too_many_requests",
+    title: "This agent has as many requests in flight as it may; wait for answers.",
+  },
   "gateway.draining": unavailable("The gateway is shutting down."),
   "gateway.thread_ended": unavailable("The thread that carried this request was replaced."),
   "gateway.internal_error": {

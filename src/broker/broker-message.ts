@@ -12,13 +12,15 @@ export interface BrokerThreadData {
 /** One line for the log: no token, assertion, proof or key is ever in it. */
 export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
-  readonly event: "token_issued" | "token_refused" | "issuer_error";
+  readonly event: "token_issued" | "token_refused" | "connection_refused" | "issuer_error";
   readonly client_id?: string;
   readonly key_thumbprint?: string;
   readonly jti?: string;
   readonly scope?: string;
   readonly error?: string;
   readonly detail?: string;
+  /** Lines of this kind that were not told since the last one. */
+  readonly left_out?: number;
 }
 
 export type FromBroker =

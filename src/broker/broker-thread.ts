@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { readMonotonicMs } from "../lib/clock.ts";
+import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
@@ -14,6 +15,10 @@ import { loadSigningKey } from "./signing-key.ts";
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
 const LOG_TEXT_CHARACTERS_MAX = 200;
+/** What anyone can cause is told so often in an interval, and then only counted. */
+const LINES_MS = 10_000;
+const REFUSED_TOKEN_LINES_MAX = 100;
+const REFUSED_CONNECTION_LINES_MAX = 1;
 
 const { broker, publicOrigins, dataFolder, assertionsFromMs } = workerData as BrokerThreadData;
 
@@ -30,7 +35,14 @@ function log(entry: { [K in keyof BrokerLog]: BrokerLog[K] | undefined }): void 
   post({ type: "log", entry: known as unknown as BrokerLog });
 }
 
+/** For what a caller can cause at its own speed. */
+function logWithin(budget: LineBudget, entry: Parameters<typeof log>[0]): void {
+  const leftOut = budget.take(readMonotonicMs());
+  if (leftOut !== null) log({ ...entry, left_out: leftOut === 0 ? undefined : leftOut });
+}
+
 function logEvents(provider: Provider): void {
+  const refusedTokens = createLineBudget(REFUSED_TOKEN_LINES_MAX, LINES_MS);
   provider.on("client_credentials.issued", (token) => {
     log({
       level: "info",
@@ -44,7 +56,7 @@ function logEvents(provider: Provider): void {
   provider.on("grant.error", (ctx, error: errors.OIDCProviderError) => {
     // The first half of every token request, not a refusal.
     if (error.error === "use_dpop_nonce") return;
-    log({
+    logWithin(refusedTokens, {
       level: "warn",
       event: "token_refused",
       client_id: ctx.oidc.client?.clientId,
@@ -65,7 +77,14 @@ async function start(): Promise<void> {
   const replayStore = createReplayStore(readMonotonicMs);
   const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, assertionsFromMs });
   logEvents(provider);
-  const server = createBrokerServer({ provider, issuer: broker.issuer, signingKey });
+  const refusedConnections = createLineBudget(REFUSED_CONNECTION_LINES_MAX, LINES_MS);
+  const server = createBrokerServer({
+    provider,
+    issuer: broker.issuer,
+    signingKey,
+    onConnectionRefused: (limit, address) =>
+      logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
+  });
 
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

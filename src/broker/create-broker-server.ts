@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { JWK } from "jose";
 import type { Provider } from "oidc-provider";
+import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
 
 /** An assertion and a proof are a few kilobytes together. */
@@ -12,11 +13,18 @@ const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 5000;
 const CONNECTIONS_MAX = 1000;
+/** A quarter: who opens many and says nothing must not keep the others from their tokens. */
+const CONNECTIONS_PER_PEER_MAX = 250;
 /** A token costs about a millisecond of signatures; more than this in flight would only wait. */
 const TOKEN_REQUESTS_MAX = 128;
 const KEY_SET_MAX_AGE_S = 60;
 
-export function createBrokerServer(options: { provider: Provider; issuer: string; signingKey: JWK }): Server {
+export function createBrokerServer(options: {
+  readonly provider: Provider;
+  readonly issuer: string;
+  readonly signingKey: JWK;
+  readonly onConnectionRefused: (limit: ConnectionLimit, address: string) => void;
+}): Server {
   const { provider, issuer } = options;
   const { host, protocol } = new URL(issuer);
   provider.proxy = true;
@@ -74,7 +82,11 @@ export function createBrokerServer(options: { provider: Provider; issuer: string
     },
     serve,
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  limitConnections(server, {
+    connectionsMax: CONNECTIONS_MAX,
+    peers: createPeerConnections(CONNECTIONS_PER_PEER_MAX),
+    onRefused: options.onConnectionRefused,
+  });
   return server;
 }
 

@@ -198,8 +198,26 @@ const policy = z.strictObject({
 const limits = z.strictObject({
   header_bytes_max: bytes.default(32_768),
   headers_max: z.int().min(8).default(100),
-  connections_max: z.int().positive().default(10_000),
+  connections_max: z.int().positive().default(10_000).describe("For each listener and data thread."),
+  connections_per_peer_max: z
+    .int()
+    .positive()
+    .default(1000)
+    .describe(
+      "From one address (IPv6: from one /64), for each data thread. Raise it where a load balancer stands in front.",
+    ),
+  failed_proofs_per_peer_max: z
+    .int()
+    .positive()
+    .default(600)
+    .describe(
+      "Signatures a minute that may fail from one address (IPv6: from one /64), for each data thread. Beyond it only " +
+        "callers that were proven before are verified.",
+    ),
   exchanges_max: z.int().positive().default(5000).describe("In flight, for each data thread."),
+  exchanges_per_agent_max: z.int().positive().default(500).describe("In flight, for each data thread."),
+  streams_max: z.int().positive().default(2000).describe("Open event streams and tunnels, for each data thread."),
+  streams_per_agent_max: z.int().positive().default(50).describe("Of one agent, for each data thread."),
   token_bytes_max: bytes.default(16_384),
   token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),
   headers_timeout_ms: ms.default(10_000),

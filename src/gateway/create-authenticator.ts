@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { IssuerConfig } from "../config/schema.ts";
 import { type Authenticate, createAuthenticator } from "../token/authenticate.ts";
+import { createFailedProofs } from "../token/failed-proofs.ts";
 import { createKeySet, type KeySet } from "../token/key-set.ts";
 import { createNonceService } from "../token/nonce-service.ts";
 import { createProofVerifier } from "../token/proof-verifier.ts";
@@ -25,6 +26,7 @@ export function createThreadAuthenticator(start: DataThreadStart, warn: (message
       startedAtMs: start.proofsFromMs,
       nonces,
     }),
+    failures: createFailedProofs(config.limits.failed_proofs_per_peer_max),
     algorithms: config.proof.algorithms,
     nonces,
   });

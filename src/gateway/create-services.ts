@@ -12,6 +12,7 @@ import { createIdGenerator } from "../telemetry/request-id.ts";
 import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
 import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
+import { createAgentLoad } from "./agent-load.ts";
 import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
@@ -67,6 +68,7 @@ export function createServices(given: {
     forwarder,
     monitor: config.quarantine === undefined ? undefined : prepare(forwarder, config.quarantine.monitor),
     open: createOpenExchanges(config.limits.block_grace_ms),
+    load: createAgentLoad(config.limits),
     pending: attachPendingAnswers(start.shared.pending, thread),
     flight: attachInFlight(start.shared.flight, thread, flightSlots(config)),
     denials: createDenialCounter(clock.nowMs()),

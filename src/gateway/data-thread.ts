@@ -7,6 +7,8 @@ import { createContainmentState } from "../containment/containment-state.ts";
 import { attachEpoch } from "../containment/epoch.ts";
 import { deny } from "../errors.ts";
 import { createClock } from "../lib/clock.ts";
+import { type ConnectionLimit, createPeerConnections } from "../lib/limit-connections.ts";
+import { createLineBudget } from "../lib/line-budget.ts";
 import { createContainmentGate } from "./containment-gate.ts";
 import { createServices } from "./create-services.ts";
 import { createServerDrain, type ServerDrain } from "./drain-server.ts";
@@ -26,6 +28,9 @@ const DENIALS_MS = 10_000;
 const IDLE_CHECK_MS = 50;
 /** Between the cut of what outlasts the drain and the end of its connection. */
 const LAST_WORDS_MS = 100;
+
+/** One line tells of all connections that were refused in this time. */
+const REFUSED_LINE_MS = 10_000;
 
 const start = workerData as DataThreadStart;
 const { thread, config } = start;
@@ -176,6 +181,18 @@ function tellUnclosed(error: unknown): void {
 }
 
 const timers: NodeJS.Timeout[] = [];
+const refusedLines = createLineBudget(1, REFUSED_LINE_MS);
+
+function tellRefused(listener: string, limit: ConnectionLimit, address: string): void {
+  const before = refusedLines.take(clock.monotonicMs());
+  if (before === null) return;
+  notify({
+    type: "service",
+    level: "warn",
+    message: "a connection was refused",
+    fields: { listener, limit: `limits.${limit}`, source_ip: address, refused_before: String(before) },
+  });
+}
 
 async function main(): Promise<void> {
   if (start.policy !== null) services.policy.load(start.policy);
@@ -188,8 +205,9 @@ async function main(): Promise<void> {
     setInterval(housekeeping, SWEEP_MS),
     setInterval(recordDenials, DENIALS_MS),
   );
+  const peers = createPeerConnections(config.limits.connections_per_peer_max);
   for (const [index, listener] of config.listeners.entries()) {
-    const server = createListener(listener, config.limits, {
+    const server = createListener(listener, config.limits, peers, {
       request: (facts, request, response, expectsContinue) =>
         void runExchange(services, facts, request, response, expectsContinue),
       upgrade: (facts, request, socket, head) => void runUpgrade(services, facts, request, socket, head),
@@ -201,6 +219,10 @@ async function main(): Promise<void> {
         finishExchange(services, x);
       },
       broken: breakExchange,
+      dropped: (facts, limit, address) => {
+        services.metrics.connectionRefused(limit);
+        tellRefused(facts.name, limit, address);
+      },
       nextId: services.nextId,
     });
     servers.push(server);

@@ -17,6 +17,16 @@ export function createServerDrain(server: Server, secure: boolean): ServerDrain 
     open.add(socket);
     socket.once("close", () => open.delete(socket));
   });
+  // Node knows nothing of a connection before its handshake is done: one that never speaks would hold the drain.
+  const handshakes = new Map<string, Socket>();
+  if (secure) {
+    server.on("connection", (socket: Socket) => {
+      const end = otherEnd(socket);
+      handshakes.set(end, socket);
+      socket.once("close", () => handshakes.delete(end));
+    });
+    server.on("secureConnection", (socket: Socket) => handshakes.delete(otherEnd(socket)));
+  }
 
   function isBeingRead(socket: Socket): boolean {
     const { _httpMessage: message } = socket as Socket & { _httpMessage?: ServerResponse | null };
@@ -26,6 +36,7 @@ export function createServerDrain(server: Server, secure: boolean): ServerDrain 
   return {
     stop: () => new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve())),
     closeIdle() {
+      for (const socket of handshakes.values()) socket.destroy();
       for (const socket of open) {
         if (isBeingRead(socket)) return;
       }
@@ -34,4 +45,9 @@ export function createServerDrain(server: Server, secure: boolean): ServerDrain 
       for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
     },
   };
+}
+
+/** The TLS connection and the one below it have the same. */
+function otherEnd({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

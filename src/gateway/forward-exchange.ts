@@ -7,7 +7,7 @@ import type { ForwardOutcome } from "../upstream/forwarder.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import type { Judged, Refusal } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
-import { outcomeOf, recordOutcome } from "./record-exchange.ts";
+import { NOTHING_SENT, outcomeOf, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
 /** Null when the response went out (also when it was cut); a refusal when nothing was answered yet. */
@@ -19,6 +19,12 @@ export async function forwardExchange(
   response: ServerResponse,
   expectsContinue: boolean,
 ): Promise<Refusal | null> {
+  // Before the tool is asked: an answer that may not be streamed would leave what the tool did without one.
+  const full = mayStream(request) ? s.load.streamDenial(judged.agent.refs.agent) : null;
+  if (full !== null) {
+    recordOutcome(s, x, NOTHING_SENT);
+    return { denial: full };
+  }
   if (judged.body === "stream" && expectsContinue) response.writeContinue();
   let toMonitor = judged.quarantined;
   let outcome = await sendOnce(s, x, judged, request, response, toMonitor);
@@ -58,6 +64,7 @@ async function sendOnce(
 ): Promise<{ result: ForwardOutcome; rerouted: boolean }> {
   const { route, agent, decision, target } = judged;
   let rerouted = false;
+  let eventStream = false;
   const beforeSend = (): Denial | null => {
     const verdict = s.containment.verdictFor(agent);
     x.containmentMode = verdict.mode;
@@ -86,6 +93,11 @@ async function sendOnce(
     responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
     redactBytesMax: route.config.limits.redact_bytes_max,
     responseHeaders: [["x-cordon-request-id", x.requestId]],
+    beforeEventStream: () => {
+      const denial = s.load.openStream(agent.refs.agent);
+      eventStream = denial === null;
+      return denial;
+    },
     onResponseStart: (_status, streaming) => {
       // From here on an answer of the supervisor would fall into the middle of this one.
       if (x.answerOwed) s.pending.settled(request.socket);
@@ -113,5 +125,11 @@ async function sendOnce(
   } finally {
     s.open.remove(open);
     if (open.streaming) s.metrics.openStreams(-1);
+    if (eventStream) s.load.closeStream(agent.refs.agent);
   }
+}
+
+/** Whether the caller says that it reads event streams, as every client of one does. */
+function mayStream(request: IncomingMessage): boolean {
+  return request.headers.accept?.includes("text/event-stream") === true;
 }

@@ -77,6 +77,7 @@ export async function judge(
       authorization: headers.authorization,
       dpop: headers.dpop,
       certificate: peerCertificate(request.socket as TLSSocket, x.listener),
+      sourceIp: x.sourceIp,
       method: x.method,
       htu: htuOf(origin, target.path),
     },
@@ -97,6 +98,9 @@ export async function judge(
   x.containmentMode = verdict.mode;
   const contained = s.containment.check(verdict);
   if (contained !== null) return refuse(contained);
+  const overloaded = s.load.enter(agent.refs.agent);
+  if (overloaded !== null) return refuse(overloaded);
+  x.entered = true;
 
   // 4. action and resource: what is asked, and of what.
   const routed = checkRoute(match?.route, x, target, upgrade, headers);

@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ListenerConfig, LimitsConfig } from "../config/schema.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
+import { type ConnectionLimit, limitConnections, type PeerConnections } from "../lib/limit-connections.ts";
 import { answerOnSocket } from "./answer.ts";
 import type { ListenerFacts } from "./services.ts";
 
@@ -17,13 +18,21 @@ export interface ListenerHandlers {
   refused(listener: ListenerFacts, denial: Denial, requestId: string, socket: Socket): void;
   /** The body of a request that is being judged or forwarded broke off or took too long: its own exchange says so. */
   broken(request: IncomingMessage, denial: Denial, socket: Socket): void;
+  /** A connection that was closed at once, before TLS and before any request. */
+  dropped(listener: ListenerFacts, limit: ConnectionLimit, address: string): void;
   nextId(): string;
 }
 
 /** How often the server looks for connections that took too long. */
 const CONNECTION_CHECK_MS = 1000;
 
-export function createListener(config: ListenerConfig, limits: LimitsConfig, handlers: ListenerHandlers): Server {
+/** `peers` is shared by all listeners of the thread. */
+export function createListener(
+  config: ListenerConfig,
+  limits: LimitsConfig,
+  peers: PeerConnections,
+  handlers: ListenerHandlers,
+): Server {
   const facts: ListenerFacts = {
     name: config.name,
     scheme: config.tls === undefined ? "http" : "https",
@@ -47,7 +56,11 @@ export function createListener(config: ListenerConfig, limits: LimitsConfig, han
     config.tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
   // Node drops header lines beyond its own count in silence (H01); ours is checked, and answered, by the pipeline.
   server.maxHeadersCount = 0;
-  server.maxConnections = limits.connections_max;
+  limitConnections(server, {
+    connectionsMax: limits.connections_max,
+    peers,
+    onRefused: (limit, address) => handlers.dropped(facts, limit, address),
+  });
   server.on("request", (request, response) => handlers.request(facts, request, response, false));
   server.on("checkContinue", (request, response) => handlers.request(facts, request, response, true));
   // An expectation that we do not know is refused by the pipeline, in its turn (RFC 9110 section 10.1.1).

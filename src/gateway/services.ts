@@ -13,6 +13,7 @@ import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import type { Authenticate } from "../token/authenticate.ts";
 import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
+import type { AgentLoad } from "./agent-load.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -61,6 +62,7 @@ export interface Services {
   readonly forwarder: Forwarder;
   readonly monitor: UpstreamTarget | undefined;
   readonly open: OpenExchanges;
+  readonly load: AgentLoad;
   readonly pending: PendingAnswers;
   readonly flight: InFlight;
   readonly denials: DenialCounter;
@@ -108,6 +110,8 @@ export interface ExchangeFacts {
   concluded: boolean;
   /** An intent may stand in the audit log, so an outcome has to follow. */
   intended: boolean;
+  /** `Services.load` counts it among those of its agent. */
+  entered: boolean;
   /** Whether `Services.pending` still counts this exchange. */
   answerOwed: boolean;
   /** What the connection did to the body of this request; it is told instead of "the client closed". */

@@ -45,6 +45,7 @@ export function openSocketFacts(
     errorId: "",
     flightSlot: -1,
     intended: false,
+    entered: false,
     concluded: false,
     answerOwed: false,
     broken: undefined,

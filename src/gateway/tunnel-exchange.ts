@@ -18,7 +18,6 @@ export async function tunnelExchange(
   socket: Duplex,
   head: Buffer,
 ): Promise<Refusal | null> {
-  const { route, agent, quarantined } = judged;
   const { redact, max_response_bytes: cap } = judged.decision.obligations;
   if (redact !== undefined || cap !== undefined) {
     // What a tunnel carries is not read, so an obligation on it could not be kept.
@@ -26,6 +25,28 @@ export async function tunnelExchange(
     recordOutcome(s, x, NOTHING_SENT);
     return { denial };
   }
+  const agentId = judged.agent.refs.agent;
+  const full = s.load.openStream(agentId);
+  if (full !== null) {
+    recordOutcome(s, x, NOTHING_SENT);
+    return { denial: full };
+  }
+  try {
+    return await runTunnel(s, x, judged, request, socket, head);
+  } finally {
+    s.load.closeStream(agentId);
+  }
+}
+
+async function runTunnel(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<Refusal | null> {
+  const { route, agent, quarantined } = judged;
   const beforeSend = (): Denial | null => {
     const verdict = s.containment.verdictFor(agent);
     const contained = s.containment.check(verdict);

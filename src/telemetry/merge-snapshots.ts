@@ -2,7 +2,13 @@
 // Trusts: that a thread's counts only grow.
 import type { StepSnapshot, ThreadMetricsSnapshot } from "./metric-snapshot.ts";
 
-const EMPTY: ThreadMetricsSnapshot = { exchanges: [], steps: [], openStreams: 0, exchangesInFlight: 0 };
+const EMPTY: ThreadMetricsSnapshot = {
+  exchanges: [],
+  steps: [],
+  openStreams: 0,
+  exchangesInFlight: 0,
+  connectionsRefused: [],
+};
 
 export function mergeSnapshots(snapshots: Iterable<ThreadMetricsSnapshot>): ThreadMetricsSnapshot {
   let merged = EMPTY;
@@ -30,10 +36,15 @@ function add(a: ThreadMetricsSnapshot, b: ThreadMetricsSnapshot): ThreadMetricsS
           },
     );
   }
+  const refused = new Map<string, number>();
+  for (const { limit, count } of [...a.connectionsRefused, ...b.connectionsRefused]) {
+    refused.set(limit, count + (refused.get(limit) ?? 0));
+  }
   return {
     exchanges: [...exchanges.values()],
     steps: [...steps.values()],
     openStreams: a.openStreams + b.openStreams,
     exchangesInFlight: a.exchangesInFlight + b.exchangesInFlight,
+    connectionsRefused: [...refused].map(([limit, count]) => ({ limit, count })),
   };
 }

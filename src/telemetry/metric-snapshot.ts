@@ -11,6 +11,8 @@ export interface ThreadMetrics {
   /** +1 when a stream or tunnel opens, -1 when it ends. */
   openStreams(change: 1 | -1): void;
   exchangesInFlight(change: 1 | -1): void;
+  /** Counts a connection that was closed at once. `limit` is a closed name, never a caller's text. */
+  connectionRefused(limit: string): void;
   /** Everything since the thread began, as plain data for `postMessage`. */
   snapshot(): ThreadMetricsSnapshot;
 }
@@ -25,6 +27,7 @@ export interface ThreadMetricsSnapshot {
   readonly steps: readonly StepSnapshot[];
   readonly openStreams: number;
   readonly exchangesInFlight: number;
+  readonly connectionsRefused: readonly { readonly limit: string; readonly count: number }[];
 }
 
 export interface StepSnapshot {

@@ -46,6 +46,12 @@ export function createMetricsRegistry(): MetricsRegistry {
     labelNames: ["route", "outcome", "reason"] as const,
     registers,
   });
+  const refused = new Counter({
+    name: "cordon_connections_refused_total",
+    help: "Connections that were closed at once, by the limit that was reached.",
+    labelNames: ["limit"] as const,
+    registers,
+  });
   const steps = new MergedHistogram({
     name: STEP_METRIC,
     help: STEP_HELP,
@@ -75,6 +81,8 @@ export function createMetricsRegistry(): MetricsRegistry {
     const merged = mergeSnapshots([ended, ...live.values()]);
     exchanges.reset();
     for (const { route, outcome, reason, count } of merged.exchanges) exchanges.inc({ route, outcome, reason }, count);
+    refused.reset();
+    for (const { limit, count } of merged.connectionsRefused) refused.inc({ limit }, count);
     steps.steps = merged.steps;
     openStreams.set(merged.openStreams);
     inFlight.set(merged.exchangesInFlight);

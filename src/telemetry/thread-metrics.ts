@@ -23,6 +23,7 @@ interface ExchangeCount {
 export function createThreadMetrics(): ThreadMetrics {
   const routes = new Map<string, ExchangeCount[]>();
   const steps = new Map<string, Step>();
+  const refused = new Map<string, number>();
   let streams = 0;
   let inFlight = 0;
 
@@ -59,6 +60,9 @@ export function createThreadMetrics(): ThreadMetrics {
     exchangesInFlight(change) {
       inFlight += change;
     },
+    connectionRefused(limit) {
+      refused.set(limit, (refused.get(limit) ?? 0) + 1);
+    },
     snapshot(): ThreadMetricsSnapshot {
       return {
         exchanges: [...routes.values()].flat().map((count) => ({ ...count })),
@@ -67,6 +71,7 @@ export function createThreadMetrics(): ThreadMetrics {
         ),
         openStreams: streams,
         exchangesInFlight: inFlight,
+        connectionsRefused: [...refused].map(([limit, count]) => ({ limit, count })),
       };
     },
   };

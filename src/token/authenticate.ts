@@ -7,6 +7,7 @@ import type { Result } from "../lib/result.ts";
 import type { Agent } from "./agent.ts";
 import { checkCertificateBinding } from "./certificate-binding.ts";
 import type { CertificateFacts } from "./certificate-binding.ts";
+import type { FailedProofs } from "./failed-proofs.ts";
 import type { NonceService } from "./nonce-service.ts";
 import type { ProofVerifier } from "./proof-verifier.ts";
 import type { TokenVerifier } from "./token-verifier.ts";
@@ -19,6 +20,8 @@ export interface CredentialFacts {
   readonly dpop: readonly string[];
   /** The client certificate of this connection, if any. */
   readonly certificate: CertificateFacts | undefined;
+  /** Address of the other end of this connection. */
+  readonly sourceIp: string;
   readonly method: string;
   /** Canonical target URI without query and fragment, from a configured origin. */
   readonly htu: string;
@@ -36,6 +39,7 @@ export type AuthResult = Result<Agent, AuthDenial>;
 export interface AuthenticatorOptions {
   readonly tokens: TokenVerifier;
   readonly proofs: ProofVerifier;
+  readonly failures: FailedProofs;
   /** `proof.algorithms` of the configuration, for the challenge. */
   readonly algorithms: readonly string[];
   readonly nonces?: NonceService | undefined;
@@ -51,7 +55,7 @@ const NOT_PLAIN = /^$|[^A-Za-z0-9._~+/-]/;
 
 /** Synchronous when the token is known. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticate {
-  const { tokens, proofs, nonces } = options;
+  const { tokens, proofs, failures, nonces } = options;
   const algs = `algs="${options.algorithms.join(" ")}"`;
 
   function refuse(denial: Denial, nowMs: number): Result<never, AuthDenial> {
@@ -62,15 +66,32 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticate
     return err({ ...denial, wwwAuthenticate, dpopNonce: nonces.issue(nowMs) });
   }
 
+  /** A peer that has failed too often gets no signature verified, but for callers that were proven here before. */
+  function isRefusedUnverified(facts: CredentialFacts, proof: string | undefined, nowMs: number): boolean {
+    if (!failures.isOver(facts.sourceIp, nowMs)) return false;
+    return proof === undefined ? facts.certificate?.authorized !== true : !proofs.isKnownKey(proof);
+  }
+
   return (facts, nowMs) => {
     const presented = readCredentials(facts);
     if (!presented.ok) return refuse(presented.error, nowMs);
-    const finish = (verified: Result<VerifiedToken, Denial>): AuthResult => {
-      if (!verified.ok) return refuse(verified.error, nowMs);
-      const agent = proveKey(proofs, verified.value, presented.value, facts, nowMs);
-      return agent.ok ? agent : refuse(agent.error, nowMs);
+    const { token, proof } = presented.value;
+    let spent = false;
+    const mayVerify = (): boolean => {
+      spent = !isRefusedUnverified(facts, proof, nowMs);
+      return spent;
     };
-    const verified = tokens.verify(presented.value.token, nowMs);
+    const finish = (verified: Result<VerifiedToken, Denial>): AuthResult => {
+      if (!verified.ok) {
+        if (spent) failures.count(facts.sourceIp, nowMs);
+        return refuse(verified.error, nowMs);
+      }
+      const agent = proveKey(proofs, verified.value, presented.value, facts, nowMs);
+      if (agent.ok) return agent;
+      if (agent.error.reason === "proof.signature") failures.count(facts.sourceIp, nowMs);
+      return refuse(agent.error, nowMs);
+    };
+    const verified = tokens.verify(token, nowMs, mayVerify);
     return verified instanceof Promise ? verified.then(finish) : finish(verified);
   };
 }

@@ -45,12 +45,16 @@ export interface VerifiedProof {
 
 export interface ProofVerifier {
   verify(proof: string, expected: ExpectedProof, nowMs: number): Result<VerifiedProof, Denial>;
+  /** Whether a proof with this header, and so with this key, was verified here before. Costs no cryptography. */
+  isKnownKey(proof: string): boolean;
 }
 
 /** A proof with an RSA-4096 key and a long URI stays below this. */
 const PROOF_CHARS_MAX = 8192;
 const JTI_CHARS_MAX = 256;
 const KEY_CACHE_ENTRIES = 10_000;
+/** A header with an RSA-8192 key. A longer one is read anew each time, so that nobody can make the cache heavy. */
+const KNOWN_HEADER_CHARS_MAX = 2048;
 
 /** What the header of a proof says; the same for every proof of a client, so it is read once. */
 interface ProofHeader {
@@ -79,14 +83,17 @@ export function createProofVerifier(options: ProofVerifierOptions): ProofVerifie
   const headers = new LRUCache<string, ProofHeader>({ max: options.keyCacheEntries ?? KEY_CACHE_ENTRIES });
   if (config.nonce === "required" && nonces === undefined) throw new TypeError("required nonces need a nonce service");
 
-  /** Only the header of the token's own key is remembered: whoever lacks a token cannot push others out. */
   function readHeader(part: string, expectedJkt: string): Result<ProofHeader, Denial> {
     const known = headers.get(part);
-    if (known !== undefined) return known.jkt === expectedJkt ? ok(known) : err(deny("proof.key_mismatch"));
-    const parsed = parseProofHeader(part, algorithms, expectedJkt);
+    if (known === undefined) return parseProofHeader(part, algorithms, expectedJkt);
+    return known.jkt === expectedJkt ? ok(known) : err(deny("proof.key_mismatch"));
+  }
+
+  /** Called once its key has signed: whoever lacks the key cannot push others out, nor make a key known. */
+  function remember(part: string, header: ProofHeader): void {
+    if (part.length > KNOWN_HEADER_CHARS_MAX || headers.has(part)) return;
     // A copy: the part is a slice that would keep the whole proof in memory.
-    if (parsed.ok) headers.set(Buffer.from(part, "latin1").toString("latin1"), parsed.value);
-    return parsed;
+    headers.set(Buffer.from(part, "latin1").toString("latin1"), header);
   }
 
   function checkTimes(payload: JsonObject, iatMs: number, nowMs: number): Denial | undefined {
@@ -132,18 +139,28 @@ export function createProofVerifier(options: ProofVerifierOptions): ProofVerifie
     const refusal = checkTimes(payload, iatMs, nowMs) ?? checkNonce(nonce, nowMs);
     if (refusal !== undefined) return err(refusal);
 
+    const { jkt } = header.value;
+    const identity = { jkt, jti, method: expected.method, uri: expected.htu };
+    // Looked at first, so that a proof that is sent again and again costs its sender more than the gateway.
+    const outlook = replay.look(identity, iatMs);
+    if (outlook !== "claimed") return err(CLAIM_DENIALS[outlook]);
     const signature = decodeBase64url(parts.value.signature);
     if (signature === undefined) return err(deny("proof.malformed", "signature"));
     if (!header.value.verifySignature(Buffer.from(parts.value.signingInput, "latin1"), signature)) {
       return err(deny("proof.signature"));
     }
+    remember(parts.value.header, header.value);
 
-    const { jkt } = header.value;
-    const claim = replay.claim({ jkt, jti, method: expected.method, uri: expected.htu }, iatMs);
+    const claim = replay.claim(identity, iatMs);
     return claim === "claimed" ? ok({ jti, jkt }) : err(CLAIM_DENIALS[claim]);
   }
 
-  return { verify };
+  function isKnownKey(proof: string): boolean {
+    const end = proof.indexOf(".");
+    return end > 0 && end <= KNOWN_HEADER_CHARS_MAX && headers.has(proof.slice(0, end));
+  }
+
+  return { verify, isKnownKey };
 }
 
 function parseProofHeader(

@@ -31,6 +31,8 @@ export type Claim = "claimed" | "replayed" | "key_quota" | "full" | "stale";
 
 export interface ReplayTable {
   claim(proof: ProofIdentity, iatMs: number): Claim;
+  /** What a claim would say at this moment. Nothing is claimed. */
+  look(proof: ProofIdentity, iatMs: number): Claim;
   /** Share of the fullest open generation that is taken, 0 to 1. */
   fill(): number;
 }
@@ -128,7 +130,19 @@ export function attachReplayTable(shared: SharedArrayBuffer, hashKey: Uint8Array
     return indexes;
   }
 
-  function claim(proof: ProofIdentity, iatMs: number): Claim {
+  // A proof is looked at and then claimed, as the same object: its hash is made once.
+  let hashed: ProofIdentity | undefined;
+  let digest: Buffer = Buffer.alloc(0);
+  function digestOf(proof: ProofIdentity): Buffer {
+    if (proof === hashed) return digest;
+    hashed = proof;
+    // Keyed, so that nobody can aim at another's fingerprint or make long runs of slots. No part before `jti`
+    // can hold a space, so two identities never give one text.
+    digest = hash("sha256", `${keyText} ${proof.jkt} ${proof.method} ${proof.uri} ${proof.jti}`, "buffer");
+    return digest;
+  }
+
+  function find(proof: ProofIdentity, iatMs: number, take: boolean): Claim {
     const number = Math.floor(iatMs / generationMs);
     const ring = number % GENERATIONS;
     if (!(number > 0) || Atomics.load(words, NUMBERS_AT + ring) !== number) return "stale";
@@ -140,17 +154,16 @@ export function attachReplayTable(shared: SharedArrayBuffer, hashKey: Uint8Array
     }
     if (Atomics.load(words, COUNTS_AT + ring) >= countMax) return "full";
 
-    // Keyed, so that nobody can aim at another's fingerprint or make long runs of slots. No part before `jti`
-    // can hold a space, so two identities never give one text.
-    const digest = hash("sha256", `${keyText} ${proof.jkt} ${proof.method} ${proof.uri} ${proof.jti}`, "buffer");
-    const fingerprint = digest.readBigInt64LE(0) || 1n;
+    const own = digestOf(proof);
+    const fingerprint = own.readBigInt64LE(0) || 1n;
     const firstSlot = ring * slotsInGeneration;
-    let offset = digest.readUInt32LE(8) % slotsInGeneration;
+    let offset = own.readUInt32LE(8) % slotsInGeneration;
     for (let probes = 0; probes < slotsInGeneration; probes++) {
       const slot = firstSlot + offset;
-      const held = Atomics.compareExchange(slots, slot, 0n, fingerprint);
+      const held = take ? Atomics.compareExchange(slots, slot, 0n, fingerprint) : Atomics.load(slots, slot);
       if (held === fingerprint) return "replayed";
       if (held === 0n) {
+        if (!take) return "claimed";
         // A thread that slept through the whole window may have written into a cleared generation: that counts for nothing.
         if (Atomics.load(words, NUMBERS_AT + ring) !== number) return "stale";
         Atomics.add(words, COUNTS_AT + ring, 1);
@@ -169,7 +182,11 @@ export function attachReplayTable(shared: SharedArrayBuffer, hashKey: Uint8Array
     return most / slotsInGeneration;
   }
 
-  return { claim, fill };
+  return {
+    claim: (proof, iatMs) => find(proof, iatMs, true),
+    look: (proof, iatMs) => find(proof, iatMs, false),
+    fill,
+  };
 }
 
 function viewsOf(shared: SharedArrayBuffer): Views {

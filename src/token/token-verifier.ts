@@ -29,8 +29,11 @@ export interface TokenVerifierOptions {
 type TokenResult = Result<VerifiedToken, Denial>;
 
 export interface TokenVerifier {
-  /** Synchronous on a cache hit and whenever the issuer's key is known; a promise only while a key set is fetched. */
-  verify(token: string, nowMs: number): TokenResult | Promise<TokenResult>;
+  /**
+   * Synchronous on a cache hit and whenever the issuer's key is known; a promise only while a key set is fetched.
+   * `mayVerify` is asked when only the signature is left to check, and never for a token that is known.
+   */
+  verify(token: string, nowMs: number, mayVerify?: () => boolean): TokenResult | Promise<TokenResult>;
 }
 
 interface TrustedIssuer {
@@ -96,7 +99,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return cached.result;
   }
 
-  function verify(token: string, nowMs: number): TokenResult | Promise<TokenResult> {
+  function verify(token: string, nowMs: number, mayVerify = always): TokenResult | Promise<TokenResult> {
     if (token.length > charsMax) return err(deny("token.too_large"));
     const tokenHash = hash("sha256", token, "base64url");
     const cached = fromCache(tokenHash, nowMs);
@@ -118,7 +121,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 
     const finish = (found: Result<PublicKey, Denial>): TokenResult => {
       if (!found.ok) return found;
-      return checkAndKeep(issuer, found.value, alg, jws, payload, tokenHash, nowMs);
+      return checkAndKeep(issuer, found.value, alg, jws, payload, tokenHash, nowMs, mayVerify);
     };
     const found = issuer.keys.find(kid, alg, nowMs);
     return found instanceof Promise ? found.then(finish) : finish(found);
@@ -132,13 +135,16 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     payload: JsonObject,
     tokenHash: string,
     nowMs: number,
+    mayVerify: () => boolean,
   ): TokenResult {
     const verifySignature = createSignatureVerifier(key, alg);
     if (verifySignature === undefined) return err(deny("token.algorithm", "the key is not one of this algorithm"));
-    if (!verifySignature(jws.signingInput, jws.signature)) return err(deny("token.signature"));
+    // What is wrong whoever signed it costs no signature: an agent with an expired token is no attacker.
     if (!hasAudience(payload.aud, issuer.config.audience)) return err(deny("token.audience"));
     const times = checkTimes(payload, issuer.config, nowMs);
     if (!times.ok) return times;
+    if (!mayVerify()) return err(deny("proof.peer_failures"));
+    if (!verifySignature(jws.signingInput, jws.signature)) return err(deny("token.signature"));
     const token = readToken(issuer, payload, times.value.expiresAtMs, tokenHash);
     if (!token.ok) return token;
     const result: Ok<VerifiedToken> = { ok: true, value: token.value };
@@ -149,6 +155,8 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 
   return { verify };
 }
+
+const always = (): boolean => true;
 
 function trustedIssuer(config: IssuerConfig, keySets: ReadonlyMap<string, KeySet>): TrustedIssuer {
   const keys = keySets.get(config.issuer);

@@ -25,6 +25,9 @@ const INFORMATIONAL_MAX = 16;
 /** Methods whose effect is followed to its outcome when a cut asks for it (RFC 9110 9.2.1). */
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 
+/** HTML, section 9.2: how a tool says that its answer goes on. */
+const EVENT_STREAM = /^\s*text\/event-stream\s*(?:;|$)/i;
+
 const NO_HEADERS: HeaderPairs = [];
 
 export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandle, Waiter {
@@ -151,7 +154,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#status = status;
     this.#upstreamMs = performance.now() - this.#startedAt;
     this.#controller = controller;
-    const denial = this.#checkHead(status, headers);
+    const denial = this.#checkHead(status, headers) ?? this.#checkEventStream(headers);
     if (denial !== null) {
       this.#fail(denial);
       return;
@@ -226,6 +229,12 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       return deny("upstream.response_too_large");
     if (this.#redact.length === 0 || !this.#mayHaveBody()) return null;
     return this.#contentLength > this.#request.redactBytesMax ? tooLargeToRedact() : checkRedactable(status, headers);
+  }
+
+  #checkEventStream(headers: ParsedHeaders): Denial | null {
+    const { beforeEventStream } = this.#request;
+    if (beforeEventStream === undefined || !EVENT_STREAM.test(String(headers["content-type"] ?? ""))) return null;
+    return this.#mayHaveBody() && this.#withheld === null ? beforeEventStream() : null;
   }
 
   #mayHaveBody(): boolean {

@@ -42,6 +42,8 @@ export interface ForwardRequest {
   readonly redactBytesMax: number;
   /** Headers for the response, lower-case names; they replace the tool's. */
   readonly responseHeaders?: readonly (readonly [string, string])[];
+  /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
+  readonly beforeEventStream?: () => Denial | null;
   /** Called once, just before the response head goes to the client. */
   readonly onResponseStart?: (status: number, streaming: boolean) => void;
 }

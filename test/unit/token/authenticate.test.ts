@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { createAuthenticator } from "../../../src/token/authenticate.ts";
 import type { AuthDenial, CredentialFacts } from "../../../src/token/authenticate.ts";
 import type { CertificateFacts } from "../../../src/token/certificate-binding.ts";
+import { createFailedProofs } from "../../../src/token/failed-proofs.ts";
 import { createKeySet } from "../../../src/token/key-set.ts";
 import { createNonceService } from "../../../src/token/nonce-service.ts";
 import { createProofVerifier } from "../../../src/token/proof-verifier.ts";
@@ -30,6 +31,8 @@ const CERTIFICATE: CertificateFacts = {
   authorized: true,
 };
 const X5T = athOf(DER.toString());
+const PEER = "192.0.2.1";
+const FAILURES_MAX = 3;
 const ALGS = `algs="ES256 EdDSA"`;
 
 function authenticator(nonce: "off" | "required" = "off", replay = countingReplay()) {
@@ -40,7 +43,8 @@ function authenticator(nonce: "off" | "required" = "off", replay = countingRepla
     limits: { token_bytes_max: 16_384, token_cache_entries: 10 },
   });
   const proofs = createProofVerifier({ proof: { ...PROOF, nonce }, replay, startedAtMs: 0, nonces: NONCES });
-  return createAuthenticator({ tokens, proofs, algorithms: ["ES256", "EdDSA"], nonces: NONCES });
+  const failures = createFailedProofs(FAILURES_MAX);
+  return createAuthenticator({ tokens, proofs, failures, algorithms: ["ES256", "EdDSA"], nonces: NONCES });
 }
 
 const TOKEN = makeToken();
@@ -50,7 +54,7 @@ const BOTH_TOKEN = makeToken({ cnf: { jkt: AGENT_KEY.thumbprint, "x5t#S256": X5T
 
 function run(facts: Partial<CredentialFacts>, authenticate = authenticator()) {
   const result = authenticate(
-    { authorization: [], dpop: [], certificate: undefined, method: "GET", htu: HTU, ...facts },
+    { authorization: [], dpop: [], certificate: undefined, sourceIp: PEER, method: "GET", htu: HTU, ...facts },
     NOW_MS,
   );
   assert.ok(!(result instanceof Promise));
@@ -187,11 +191,12 @@ test("when the issuer's keys must be fetched the answer comes later, and an unre
     limits: { token_bytes_max: 16_384, token_cache_entries: 10 },
   });
   const proofs = createProofVerifier({ proof: PROOF, replay: countingReplay(), startedAtMs: 0 });
-  const authenticate = createAuthenticator({ tokens, proofs, algorithms: ["ES256"] });
+  const authenticate = createAuthenticator({ tokens, proofs, failures: createFailedProofs(1), algorithms: ["ES256"] });
   const facts = {
     authorization: [`DPoP ${TOKEN}`],
     dpop: [PROOF_OF_TOKEN],
     certificate: undefined,
+    sourceIp: PEER,
     method: "GET",
     htu: HTU,
   };
@@ -199,4 +204,51 @@ test("when the issuer's keys must be fetched the answer comes later, and an unre
   assert.ok(!result.ok);
   assert.equal(result.error.reason, "token.keys_unavailable");
   assert.equal(result.error.wwwAuthenticate, undefined);
+});
+
+test("beyond the failed signatures of a peer nothing of it is verified, until its bucket fills again", () => {
+  const authenticate = authenticator();
+  const forged = { authorization: [`DPoP ${TOKEN.slice(0, -4)}AAAA`], dpop: [PROOF_OF_TOKEN] };
+  for (let failed = 0; failed < FAILURES_MAX; failed++) {
+    assert.equal(denial(forged, authenticate).reason, "token.signature");
+  }
+  const genuine = { authorization: [`DPoP ${TOKEN}`], dpop: [PROOF_OF_TOKEN] };
+  const refused = denial(genuine, authenticate);
+  assert.deepEqual([refused.reason, refused.wwwAuthenticate], ["proof.peer_failures", undefined]);
+  assert.equal(denial(forged, authenticate).reason, "proof.peer_failures");
+  assert.ok(run({ ...genuine, sourceIp: "192.0.2.2" }, authenticate).ok, "another peer");
+});
+
+test("a peer over its limit is verified where the token, the key or the certificate was proven here before", () => {
+  const authenticate = authenticator();
+  assert.ok(run({ authorization: [`DPoP ${TOKEN}`], dpop: [PROOF_OF_TOKEN] }, authenticate).ok);
+  const forged = (part: string) => ({ authorization: [`DPoP ${TOKEN.slice(0, -4)}${part}`], dpop: ["a.b.c"] });
+  for (let failed = 0; failed < FAILURES_MAX; failed++) denial(forged("AAAA"), authenticate);
+  assert.equal(denial(forged("AAAA"), authenticate).reason, "proof.peer_failures");
+  const proof = (token: string) => makeProof({ jti: crypto.randomUUID(), ath: athOf(token) });
+  assert.ok(run({ authorization: [`DPoP ${TOKEN}`], dpop: [proof(TOKEN)] }, authenticate).ok, "a known token");
+  const renewed = makeToken({ jti: "renewed" });
+  assert.ok(run({ authorization: [`DPoP ${renewed}`], dpop: [proof(renewed)] }, authenticate).ok, "a known key");
+  assert.ok(run({ authorization: [`Bearer ${X5T_TOKEN}`], certificate: CERTIFICATE }, authenticate).ok, "mutual TLS");
+  const stranger = { ...CERTIFICATE, authorized: false };
+  const unknown = makeToken({ jti: "unknown", cnf: { "x5t#S256": X5T } });
+  assert.equal(
+    denial({ authorization: [`Bearer ${unknown}`], certificate: stranger }, authenticate).reason,
+    "proof.peer_failures",
+  );
+});
+
+test("what is refused before any signature is verified never counts as a failed proof", () => {
+  const authenticate = authenticator();
+  const cheap: Partial<CredentialFacts>[] = [
+    {},
+    { authorization: ["DPoP garbage"], dpop: ["garbage"] },
+    { authorization: [`DPoP ${makeToken({ exp: NOW_MS / 1000 - 3600, iat: NOW_MS / 1000 - 4000 })}`], dpop: ["a.b.c"] },
+    { authorization: [`DPoP ${makeToken({ aud: "https://other.example" })}`], dpop: ["a.b.c"] },
+    { authorization: [`DPoP ${makeToken({}, { kid: "nobody" })}`], dpop: ["a.b.c"] },
+  ];
+  for (let round = 0; round < FAILURES_MAX * 2; round++) {
+    for (const facts of cheap) assert.notEqual(denial(facts, authenticate).reason, "proof.peer_failures");
+  }
+  assert.ok(run({ authorization: [`DPoP ${TOKEN}`], dpop: [PROOF_OF_TOKEN] }, authenticate).ok);
 });

@@ -178,13 +178,36 @@ test("H06: the same proof is refused the second time, also with its URI written 
   assert.equal(outcome(makeProof({ jti: "p2" }), {}, verifier), "ok");
 });
 
+test("a proof that was used, or that its key has no room for, is refused before its signature is looked at", () => {
+  const shared = createReplayTable({ slots: 65_536, maxAgeMs: 60_000, maxAheadMs: 5000, nowMs: NOW_MS });
+  const verifier = verifierWith({}, { replay: attachReplayTable(shared, Buffer.alloc(32, 7)) });
+  const proof = makeProof();
+  assert.equal(outcome(proof, {}, verifier), "ok");
+  assert.equal(outcome(`${proof.slice(0, -4)}AAAA`, {}, verifier), "proof.replayed");
+});
+
+test("a key is known once it has signed, not when somebody showed it, and no header of any length is kept", () => {
+  const verifier = verifierWith({});
+  const proof = makeProof();
+  assert.equal(outcome(`${proof.slice(0, -4)}AAAA`, {}, verifier), "proof.signature");
+  assert.equal(verifier.isKnownKey(proof), false);
+  assert.equal(outcome(proof, {}, verifier), "ok");
+  assert.equal(verifier.isKnownKey(makeProof({ jti: "p2" })), true);
+  const long = makeProof({ jti: "p3" }, { note: "x".repeat(2048) });
+  assert.equal(outcome(long, {}, verifier), "ok");
+  assert.equal(verifier.isKnownKey(long), false);
+});
+
 test("what the replay table cannot take is denied with its own reason", () => {
   for (const [claim, reason] of [
     ["key_quota", "proof.key_quota"],
     ["full", "proof.table_full"],
     ["stale", "proof.table_full"],
   ] as const) {
-    assert.equal(outcome(makeProof(), {}, verifierWith({}, { replay: { claim: () => claim, fill: () => 1 } })), reason);
+    for (const look of [claim, "claimed"] as const) {
+      const replay = { claim: () => claim, look: () => look, fill: () => 1 };
+      assert.equal(outcome(makeProof(), {}, verifierWith({}, { replay })), reason);
+    }
   }
 });
 

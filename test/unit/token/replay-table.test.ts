@@ -122,6 +122,18 @@ test("one key may hold a 64th of a generation, and is then refused alone", () =>
   assert.equal(table.claim(proofOf("one more", "other"), NOW_MS), "claimed");
 });
 
+test("a look says what a claim would say, and claims nothing", () => {
+  const table = attachReplayTable(make(8192), HASH_KEY);
+  assert.equal(table.look(proofOf("1"), NOW_MS), "claimed");
+  assert.equal(table.look(proofOf("1"), NOW_MS), "claimed");
+  assert.equal(table.claim(proofOf("1"), NOW_MS), "claimed");
+  assert.equal(table.look(proofOf("1"), NOW_MS), "replayed");
+  assert.equal(table.look(proofOf("1"), NOW_MS + 400_000), "stale");
+  for (let index = 2; index <= 16; index++) assert.equal(table.claim(proofOf(String(index)), NOW_MS), "claimed");
+  assert.equal(table.look(proofOf("one more"), NOW_MS), "key_quota");
+  assert.equal(table.look(proofOf("one more", "other"), NOW_MS), "claimed");
+});
+
 test("replays of another's proof do not use up its quota", () => {
   const table = attachReplayTable(make(8192), HASH_KEY);
   for (let index = 0; index < 100; index++) table.claim(proofOf("same"), NOW_MS);

@@ -116,6 +116,7 @@ export function countingReplay(): ReplayTable & { claims: number } {
       table.claims++;
       return "claimed" as const;
     },
+    look: () => "claimed" as const,
     fill: () => 0,
   };
   return table;
