@@ -46,9 +46,13 @@ function stepOf(words: readonly string[]): fc.Arbitrary<Step> {
   );
 }
 
-export function mutatedText(corpus: readonly string[], words: readonly string[]): fc.Arbitrary<string> {
+export function mutatedText(
+  corpus: readonly string[],
+  words: readonly string[],
+  stepsMax: number = STEPS_MAX,
+): fc.Arbitrary<string> {
   return fc
-    .tuple(anywhere, fc.array(stepOf(words), { maxLength: STEPS_MAX }))
+    .tuple(anywhere, fc.array(stepOf(words), { maxLength: stepsMax }))
     .map(([base, steps]) =>
       steps.reduce((text, step) => apply(text, step, corpus), corpus[base % corpus.length] ?? "").slice(0, CHARS_MAX),
     );
