@@ -84,9 +84,12 @@ function scan(text: string, depthMax: number): Denial | null {
 
 const ASCII = /^[\u0000-\u007f]*$/;
 
-/** Parsers that ignore case (Go's among them) fold all of Unicode: U+017F is an `s` to them, U+212A a `k`. */
+/**
+ * Parsers that ignore case (Go's among them) fold all of Unicode: U+017F is an `s` to them, U+212A a `k`. Lower case
+ * comes first too: the capital U+1E9E is its own upper case, while its small letter `ß` has the upper case `SS`.
+ */
 function fold(key: string): string {
-  return ASCII.test(key) ? key.toLowerCase() : key.toUpperCase().toLowerCase();
+  return ASCII.test(key) ? key.toLowerCase() : key.toLowerCase().toUpperCase().toLowerCase();
 }
 
 function addKey(keys: Set<string>, key: string): Denial | null {

@@ -4,7 +4,8 @@ import { childTraceparent } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import type { ExchangeFacts } from "./services.ts";
 
-const HEADER_SAFE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
+/** Printable ASCII without outer spaces and without `%`, so that a tool which decodes escapes reads every claim as it is. */
+const HEADER_SAFE = /^[\x21-\x24\x26-\x7e](?:[\x20-\x24\x26-\x7e]*[\x21-\x24\x26-\x7e])?$/;
 
 function headerValue(text: string): string {
   return HEADER_SAFE.test(text) ? text : encodeURIComponent(text);

@@ -5,18 +5,18 @@
 // these characters, and inside of them `\uXXXX` means the same character (RFC 8259 section 7).
 
 /**
- * DEL and C1 controls (terminals act on them), zero-width and bidi marks, line and paragraph separators,
- * bidi embeddings and isolates, the byte order mark, and lone surrogates: all can hide or reorder what a reader sees.
+ * DEL and C1 controls (terminals act on them), format characters (bidi marks and embeddings, zero-width ones, tags), line
+ * and paragraph separators, lone surrogates, and whatever else Unicode lets a viewer leave out (fillers, variation
+ * selectors): all can hide or reorder what a reader sees.
  */
-const UNSAFE =
-  /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const UNSAFE = /[\u007f-\u009f\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 /** One pass over the line decides whether the slow replacements run. */
-const UNSAFE_ONCE = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]/;
+const UNSAFE_ONCE = /[\u007f-\uffff]/;
 
 /** Compact JWS or JWE: base64url of `{"`, `{ ` or `{` and a line break, then at least one more part. */
 const COMPACT_JOSE = /e(?:yJ|y[A-D]|w[k-r0-3])[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*/g;
-/** An Authorization value, also percent-encoded or with escaped white space. */
-const AUTHORIZATION = /\b(bearer|dpop|basic)((?:\s|%20|\+|\\[tnr])+)[^\s"\\,&;]+/gi;
+/** An Authorization value, also percent-encoded or with escaped white space; before it may stand the `n` of an escape. */
+const AUTHORIZATION = /(bearer|dpop|basic)((?:\s|%20|\+|\\[tnr])+)[^\s"\\,&;]+/gi;
 const CREDENTIAL_ONCE = /e(?:yJ|y[A-D]|w[k-r0-3])[\w-]*\.|(?:bearer|dpop|basic)(?:\s|%20|\+|\\[tnr])/i;
 
 /** Escapes what could forge or hide text in a viewer and redacts what looks like a credential. */
@@ -28,6 +28,11 @@ export function safeJsonText(json: string): string {
   return UNSAFE_ONCE.test(text) ? text.replace(UNSAFE, escapeCharacter) : text;
 }
 
+/** One escape for each code unit. */
 function escapeCharacter(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  let escaped = "";
+  for (let at = 0; at < character.length; at++) {
+    escaped += `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`;
+  }
+  return escaped;
 }

@@ -20,13 +20,15 @@ export function problem(name: string, what: string): never {
   throw new ClaimProblem(`${name} ${what}`);
 }
 
-/** A string without control characters; `fallback` where the value is absent, required where there is none. */
+/** A well-formed string without control characters; `fallback` where the value is absent, required where there is none. */
 export function textOf(value: unknown, name: string, fallback?: string): string {
   if (value === undefined && fallback !== undefined) return fallback;
   if (value === undefined) problem(name, "is missing");
   if (typeof value !== "string") problem(name, "is not a string");
   if (value.length > TEXT_CHARS_MAX) problem(name, "is too long");
   if (CONTROL.test(value)) problem(name, "has a control character");
+  // Half a surrogate pair has no UTF-8: it cannot be said to a tool, and readers would put different things in its place.
+  if (!value.isWellFormed()) problem(name, "has half a character");
   return value;
 }
 

@@ -4,9 +4,13 @@
 // The caller's credentials end here, cookies among them: they are ambient bearer credentials, and an agent
 // proves itself by key. What a proxy in front would say about the client is the gateway's own to say.
 
-/** RFC 9110 7.6.1, and what frames a message: the connection to the tool has its own. */
+/**
+ * RFC 9110 7.6.1, and what frames a message: the connection to the tool has its own. `close` is no field but an option
+ * (18.4): whoever sends one of that name beside `Connection: close` has named it.
+ */
 const HOP_BY_HOP = [
   "connection",
+  "close",
   "keep-alive",
   "proxy-connection",
   "te",
@@ -67,6 +71,7 @@ const WHOLE_RESPONSE_ONLY = new Set(["accept-encoding", "range", "if-range"]);
  */
 const RESPONSE_DROPPED = new Set([
   "connection",
+  "close",
   "keep-alive",
   "proxy-connection",
   "te",

@@ -1,0 +1,25 @@
+// In: nothing. Out: every property, in the order in which they run.
+import { CLAIMS } from "./claims.ts";
+import { HEADERS } from "./headers.ts";
+import { JSON_PARSERS } from "./json.ts";
+import { JWS } from "./jws.ts";
+import { LOG_LINES } from "./log-line.ts";
+import { POLICY } from "./policy.ts";
+import { PROOFS } from "./proof.ts";
+import type { AnyProperty } from "./property.ts";
+import { REDACTION } from "./redact.ts";
+import { ROUTES } from "./routes.ts";
+import { TARGET } from "./target.ts";
+
+export const ALL_PROPERTIES: readonly AnyProperty[] = [
+  ...TARGET,
+  ...ROUTES,
+  ...HEADERS,
+  ...JSON_PARSERS,
+  ...JWS,
+  ...PROOFS,
+  ...CLAIMS,
+  ...REDACTION,
+  ...LOG_LINES,
+  ...POLICY,
+];
