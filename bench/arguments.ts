@@ -4,8 +4,27 @@ import { parseArgs } from "node:util";
 import { err, ok, type Result } from "../src/lib/result.ts";
 
 /** Groups of rows that can be measured alone. */
-export const PARTS = ["all-checks", "mtls-bound", "latency", "two-threads", "ablation"] as const;
+export const PARTS = [
+  "all-checks",
+  "mtls-bound",
+  "latency",
+  "many-agents",
+  "deny-flood",
+  "two-threads",
+  "ablation",
+] as const;
 export type Part = (typeof PARTS)[number];
+
+/** The rows that the bars speak of. Each stands in the report of its part: where it has no figure, with the reason. */
+export const NAMED_ROWS: Readonly<Record<Part, Readonly<Record<string, string>>>> = {
+  "all-checks": { "all-checks": "ratio", strict: "ratio" },
+  "mtls-bound": { "mtls-bound": "ratio" },
+  latency: { "latency-p50": "ms", "latency-p99": "ms" },
+  "many-agents": { "many-agents-warm": "ratio", "many-agents-cold": "ratio" },
+  "deny-flood": { "deny-flood": "ratio" },
+  "two-threads": { "two-threads": "ratio" },
+  ablation: { "policy-large": "ms" },
+};
 
 /** How long and how often. A pair is one round of the bare proxy and one of the gateway, one after the other. */
 export interface Plan {
@@ -19,6 +38,11 @@ export interface Plan {
   readonly ablationRounds: number;
   readonly latencyPairs: number;
   readonly latencyS: number;
+  /** Agents, each with a key and a token of its own, in the rows `many-agents-*`. */
+  readonly manyAgents: number;
+  /** Pairs of the proven load alone and with the flood, for each of the two places that the flood comes from. */
+  readonly floodPairs: number;
+  readonly floodS: number;
   /** Milliseconds for one sample of an ablation loop, and the number of samples. */
   readonly microMs: number;
   readonly microSamples: number;
@@ -39,7 +63,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [options]
-  --quick            three short pairs; the whole run takes less than a minute
+  --quick            three short pairs; the whole run takes less than two minutes
   --smoke            a few seconds to see that everything runs; its figures mean nothing
   --only PART        one of ${PARTS.join(", ")}; may be repeated
   --json             {"rows":[{"name","figure","unit"}], "machine", "notes"} on standard output
@@ -54,8 +78,11 @@ const FULL: Plan = {
   warmUpS: 12,
   threadRounds: 5,
   ablationRounds: 3,
-  latencyPairs: 5,
+  latencyPairs: 7,
   latencyS: 5,
+  manyAgents: 100_000,
+  floodPairs: 5,
+  floodS: 5,
   microMs: 60,
   microSamples: 15,
   bareWithoutHeaders: true,
@@ -68,6 +95,9 @@ const QUICK: Plan = {
   ablationRounds: 0,
   latencyPairs: 2,
   latencyS: 1,
+  manyAgents: 5000,
+  floodPairs: 2,
+  floodS: 1,
   microMs: 25,
   microSamples: 7,
   bareWithoutHeaders: false,
@@ -81,6 +111,9 @@ const SMOKE: Plan = {
   ablationRounds: 0,
   latencyPairs: 1,
   latencyS: 0.3,
+  manyAgents: 500,
+  floodPairs: 1,
+  floodS: 0.3,
   microMs: 2,
   microSamples: 1,
   bareWithoutHeaders: false,

@@ -27,7 +27,11 @@ export interface ChildProcesses {
   start(
     command: string,
     args: readonly string[],
-    options: StartOptions & { readonly ready: RegExp | (() => Promise<void>) },
+    options: StartOptions & {
+      readonly ready: RegExp | (() => Promise<void>);
+      /** Standard output and standard error, as they come. */
+      readonly onOutput?: (text: string) => void;
+    },
   ): Promise<Child>;
   /** Resolves with standard output; rejects when the command fails or takes longer than `timeoutMs`. */
   run(
@@ -106,6 +110,7 @@ export function createChildProcesses(): ChildProcesses {
         };
         const read = (chunk: Buffer): void => {
           output = (output + chunk.toString()).slice(-OUTPUT_CHARACTERS_MAX);
+          options.onOutput?.(chunk.toString());
           if (ready instanceof RegExp && ready.test(output)) isReady();
         };
         if (!(ready instanceof RegExp)) ready().then(isReady, (error: unknown) => fail(String(error)));

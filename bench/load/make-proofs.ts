@@ -17,11 +17,18 @@ export async function makeProofs(
   const workers = Math.min(2, availableParallelism());
   const share = Math.ceil(count / workers);
   const parts = await Promise.all(
-    Array.from({ length: workers }, (_, index) =>
-      signed({ agents, ...target, first: index * share, count: share, prefix }),
-    ),
+    Array.from({ length: workers }, (_, index) => {
+      const first = index * share;
+      return signed({ agents: fromPosition(agents, first, share), ...target, first, count: share, prefix });
+    }),
   );
   writeFileSync(file, parts.join("\n"));
+}
+
+/** Those that sign `count` proofs from position `first` on, in turn: a worker gets no agent that it does not need. */
+function fromPosition(agents: readonly BenchAgent[], first: number, count: number): BenchAgent[] {
+  const length = Math.min(count, agents.length);
+  return Array.from({ length }, (_, index) => agents[(first + index) % agents.length] as BenchAgent);
 }
 
 function signed(task: SignTask): Promise<string> {

@@ -2,17 +2,11 @@
 // Rounds of the bare proxy and of the gateway alternate, and a ratio is made within a pair: both meet the same machine
 // and the same requests. The credentials are most of a request's bytes, and the bare proxy reads and forwards them.
 import type { Plan } from "../arguments.ts";
-import { failedRow, median, type Row, row } from "../rows.ts";
+import { failedRow, type Row, row } from "../rows.ts";
 import { BATCHED_PATH } from "./gateway-config.ts";
+import { cpus, errorOf, figuresOf, type Progress, proofCounter, ratios, throughputs } from "./rounds.ts";
 import type { Round } from "./run-wrk.ts";
 import type { Running, Stage } from "./stage.ts";
-
-type Progress = (line: string) => void;
-
-/** Proofs for a round: more than it can use. A round ends early where they run out. */
-const PROOFS_MARGIN = 1.5;
-/** Before anything is known; no core of today checks more proofs than that in a second. */
-const FIRST_GUESS_PER_S = 6000;
 
 export interface LoadFigures {
   readonly rows: readonly Row[];
@@ -20,37 +14,6 @@ export interface LoadFigures {
   readonly reachedPerS: number;
   readonly bareCpuUs: number;
   readonly gatewayCpuUs: number;
-}
-
-/** Remembers what the gateway reaches, so that as many proofs are signed as are needed. */
-function proofCounter() {
-  let perS = FIRST_GUESS_PER_S;
-  return {
-    countFor: (seconds: number) => Math.ceil(perS * Math.max(1, seconds) * PROOFS_MARGIN),
-    learn(round: Round): Round {
-      if (round.error === undefined) perS = Math.max(500, round.requestsPerS);
-      return round;
-    },
-  };
-}
-
-function errorOf(...rounds: readonly Round[]): string | undefined {
-  return rounds.find(({ error }) => error !== undefined)?.error;
-}
-
-const throughputs = (rounds: readonly Round[]) => median(rounds.map(({ requestsPerS }) => requestsPerS));
-const cpus = (rounds: readonly Round[]) => median(rounds.map(({ cpuUsPerRequest }) => cpuUsPerRequest));
-
-function ratios(over: readonly Round[], under: readonly Round[], of: (round: Round) => number): number {
-  return median(over.map((round, index) => of(round) / of(under[index] as Round)));
-}
-
-function figuresOf(name: string, rounds: readonly Round[]): Row[] {
-  return [
-    row(`${name}-throughput`, throughputs(rounds), "req/s"),
-    row(`${name}-cpu`, cpus(rounds), "us/req"),
-    row(`${name}-memory`, rounds.at(-1)?.rssMiB ?? Number.NaN, "MiB"),
-  ];
 }
 
 /** Rows `all-checks` and `strict`: the same gateway, one route recorded in batches, one that waits for the disk. */
@@ -116,6 +79,25 @@ export async function measureAllChecks(
     bareCpuUs: cpus(rounds.bare),
     gatewayCpuUs: error === undefined ? cpus(rounds.all) : Number.NaN,
   };
+}
+
+/** Requests a second that a warm gateway reaches, where only the rows that build on it are asked for. */
+export async function measureReached(
+  stage: Stage,
+  bare: Running,
+  gateway: Running,
+  plan: Plan,
+  progress: Progress,
+): Promise<number> {
+  const proofs = proofCounter();
+  if (plan.warmUpS > 0) {
+    progress("warming up");
+    const target = { url: `${bare.origin}${BATCHED_PATH}`, pid: bare.pid, headers: await stage.sampleHeaders(gateway) };
+    await stage.plainRound(target, plan.warmUpS);
+    await stage.proofRound(gateway, "batched", plan.warmUpS, proofs.countFor(plan.warmUpS));
+  }
+  const round = await stage.proofRound(gateway, "batched", plan.roundS, proofs.countFor(plan.roundS));
+  return round.error === undefined ? round.requestsPerS : Number.NaN;
 }
 
 /** Row `mtls-bound`: certificate-bound tokens over TLS, beside the bare proxy over TLS that asks for the certificate too. */

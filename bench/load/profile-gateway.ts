@@ -3,8 +3,9 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { BenchOptions } from "../arguments.ts";
+import type { Cores } from "./choose-cores.ts";
 import { findLoadTools } from "./install-debian.ts";
-import { type Cores, createStage, type Stage } from "./stage.ts";
+import { createStage, type Stage } from "./stage.ts";
 import { summariseProfile, type CpuProfile } from "./summarise-profile.ts";
 
 const SECONDS = 12;

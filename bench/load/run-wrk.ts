@@ -4,6 +4,7 @@ import type { ChildProcesses } from "./child-processes.ts";
 import { usageOf } from "./child-processes.ts";
 
 export interface Round {
+  readonly requests: number;
   readonly requestsPerS: number;
   readonly cpuUsPerRequest: number;
   readonly rssMiB: number;
@@ -26,7 +27,7 @@ interface WrkSummary {
 }
 
 /** Enough that the process under test never waits for a request, few enough for its caches. */
-const CONNECTIONS = 32;
+export const CONNECTIONS = 32;
 const SCRIPT = new URL("./wrk-load.lua", import.meta.url).pathname;
 
 export async function runWrk(
@@ -52,6 +53,7 @@ export async function runWrk(
   const { requests, statusErrors, socketErrors } = summary;
   const failed = statusErrors + socketErrors;
   return {
+    requests,
     requestsPerS: requests / (summary.durationUs / 1e6),
     cpuUsPerRequest: (after.cpuUs - before.cpuUs) / requests,
     rssMiB: after.rssMiB,

@@ -1,10 +1,10 @@
 // In: agents, a method, a URI and a number. Out: that many distinct DPoP proofs, taken from the agents in turn.
 // The entry of a worker: signing is the slow part of making a load, so both cores do it before the load starts.
-import { createPrivateKey } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
-import { type BenchAgent, signJws } from "./agents.ts";
+import { type BenchAgent, signProof } from "./agents.ts";
 
 export interface SignTask {
+  /** The one that signs the first proof comes first. */
   readonly agents: readonly BenchAgent[];
   readonly method: string;
   readonly htu: string;
@@ -15,14 +15,13 @@ export interface SignTask {
 }
 
 const task = workerData as SignTask;
-const agents = task.agents.map((agent) => ({ ...agent, key: createPrivateKey(agent.privatePem) }));
+const { agents } = task;
 const iat = Math.floor(Date.now() / 1000);
 const proofs: string[] = [];
-for (let index = task.first; index < task.first + task.count; index++) {
+for (let index = 0; index < task.count; index++) {
   const agent = agents[index % agents.length];
   if (agent === undefined) throw new Error("no agents");
-  const payload = { jti: `${task.prefix}-${index}`, htm: task.method, htu: task.htu, iat, ath: agent.tokenHash };
-  const input = `${agent.proofHeader}.${Buffer.from(JSON.stringify(payload)).toString("base64url")}`;
-  proofs.push(signJws(input, agent.key));
+  const jti = `${task.prefix}-${task.first + index}`;
+  proofs.push(signProof(agent, { jti, htm: task.method, htu: task.htu, iat }));
 }
 parentPort?.postMessage(proofs.join("\n"));

@@ -16,20 +16,15 @@ import {
   STRICT_PATH,
   writeGatewayConfig,
 } from "./gateway-config.ts";
+import type { Cores } from "./choose-cores.ts";
 import type { LoadTools } from "./install-debian.ts";
+import { makeAgents } from "./make-agents.ts";
 import { makeProofs } from "./make-proofs.ts";
 import { runWrk, type Round, type WrkTarget } from "./run-wrk.ts";
 import { startUpstream } from "./upstream.ts";
 
 /** So many keys that none comes near its share of the replay table (8192 proofs in 13 s), at the default size of the table. */
 const AGENTS = 16;
-
-export interface Cores {
-  readonly load: string | undefined;
-  readonly gateway: string | undefined;
-  /** Both, for a gateway of two data threads. */
-  readonly both: string | undefined;
-}
 
 export interface Running {
   readonly pid: number;
@@ -57,10 +52,25 @@ export interface Stage {
   startGateway(threads: number, options?: GatewayStart): Promise<Running>;
   /** One round of wrk without proofs. */
   plainRound(target: WrkTarget, seconds: number): Promise<Round>;
-  /** One round of wrk against the gateway, with a fresh proof for each of up to `count` requests. */
-  proofRound(gateway: Running, route: "batched" | "strict", seconds: number, count: number): Promise<Round>;
+  /** The agents that make a load where no others are named. */
+  readonly agents: readonly BenchAgent[];
+  /** More agents of the same issuer. */
+  makeAgents(count: number): Promise<BenchAgent[]>;
+  /** One round of wrk against the gateway, with a fresh proof for each of up to `count` requests, by these agents in turn. */
+  proofRound(
+    gateway: Running,
+    route: "batched" | "strict",
+    seconds: number,
+    count: number,
+    by?: readonly BenchAgent[],
+  ): Promise<Round>;
   /** Files for a round of the constant-rate generator. */
-  proofFiles(gateway: Running, route: "batched" | "strict", count: number): Promise<{ heads: string; proofs: string }>;
+  proofFiles(
+    gateway: Running,
+    route: "batched" | "strict",
+    count: number,
+    by?: readonly BenchAgent[],
+  ): Promise<{ heads: string; proofs: string }>;
   /** `Authorization` and `DPoP` as in a round with proofs, for the bare proxy: it reads and forwards the same bytes. */
   sampleHeaders(gateway: Running): Promise<string[]>;
   /** `Authorization` and `Host` for the gateway's TLS listener. */
@@ -89,9 +99,8 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
   ]);
   const gatewayPorts: GatewayPorts = { upstream: ports.upstream, traffic: ports.traffic, tls: ports.tls };
   const certificates = withTls && tools.stream ? makeCertificates(folder) : undefined;
-  const agents: BenchAgent[] = [];
   const audience = originsOf(gatewayPorts).traffic;
-  for (let index = 0; index < AGENTS; index++) agents.push(issuer.agent(audience));
+  const agents: readonly BenchAgent[] = Array.from({ length: AGENTS }, () => issuer.agent(audience));
   await startUpstream(processes, {
     nginx: tools.nginx ?? "nginx",
     folder,
@@ -108,15 +117,15 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     return { pid: child.pid, stop: child.stop, port, host: `127.0.0.1:${port}`, origin: `http://127.0.0.1:${port}` };
   }
 
-  async function proofFiles(gateway: Running, route: "batched" | "strict", count: number) {
+  async function proofFiles(gateway: Running, route: "batched" | "strict", count: number, by = agents) {
     const target = route === "strict" ? STRICT_PATH : BATCHED_PATH;
     const heads = path.join(folder, `heads-${route}`);
     const proofs = path.join(folder, `proofs-${route}`);
-    const lines = agents.map(
+    const lines = by.map(
       ({ token }) => `GET ${target} HTTP/1.1|Host: ${gateway.host}|Authorization: DPoP ${token}|DPoP: `,
     );
     writeFileSync(heads, lines.join("\n"));
-    await makeProofs(proofs, agents, { method: "GET", htu: `${gateway.origin}${target}` }, count);
+    await makeProofs(proofs, by, { method: "GET", htu: `${gateway.origin}${target}` }, count);
     return { heads, proofs };
   }
 
@@ -155,8 +164,10 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     },
     plainRound: (target, seconds) => runWrk(processes, wrk, target, seconds),
     proofFiles,
-    async proofRound(gateway, route, seconds, count) {
-      const files = await proofFiles(gateway, route, count);
+    agents,
+    makeAgents: (count) => makeAgents(issuer.privateKey, audience, count),
+    async proofRound(gateway, route, seconds, count, by) {
+      const files = await proofFiles(gateway, route, count, by);
       const target = { url: gateway.origin, pid: gateway.pid, proofs: { file: files.proofs, heads: files.heads } };
       return runWrk(processes, wrk, target, seconds);
     },

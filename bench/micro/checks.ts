@@ -1,6 +1,6 @@
 // In: a temporary folder. Out: each step of an exchange as a function of its own, on the real code and real values.
 // The values are those of the rows under load: the same tokens, policy, route and answer of the tool.
-import { createPrivateKey, createPublicKey } from "node:crypto";
+import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { buildInput, createRouteInput } from "../../src/action/build-input.ts";
@@ -71,7 +71,7 @@ export async function createChecks(folder: string): Promise<Checks> {
     const agent = agents[index % AGENTS] as (typeof agents)[number];
     const payload = { jti: `micro-${index}-0123456789abcdef`, htm: "GET", htu, iat, ath: agent.tokenHash };
     const input = `${agent.proofHeader}.${Buffer.from(JSON.stringify(payload)).toString("base64url")}`;
-    return signJws(input, createPrivateKey(agent.privatePem));
+    return signJws(input, agent.privateKey);
   });
   const expected = verified.map(({ tokenHash, confirmation }) => ({
     method: "GET",
@@ -99,8 +99,8 @@ export async function createChecks(folder: string): Promise<Checks> {
       ),
     );
 
-  const signatures = agents.map(({ privatePem }, index) => {
-    const jwk = createPublicKey(createPrivateKey(privatePem)).export({ format: "jwk" });
+  const signatures = agents.map(({ privateKey }, index) => {
+    const jwk = createPublicKey(privateKey).export({ format: "jwk" });
     const key = must(importPublicKey(must(checkPublicJwk(jwk))));
     const verify = createSignatureVerifier(key, "ES256");
     const [header, payload, signature] = (proofs[index] as string).split(".");

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { parseBenchArguments } from "../../bench/arguments.ts";
-import { percentile } from "../../bench/load/constant-rate.ts";
+import { NAMED_ROWS, parseBenchArguments, type Part, PARTS } from "../../bench/arguments.ts";
+import { createReport, NOT_MEASURED } from "../../bench/create-report.ts";
+import { percentile } from "../../bench/load/rate-stream.ts";
 import { failedRow, median, type Report, row, tableOf } from "../../bench/rows.ts";
 
 const BENCH = new URL("../../bench/main.ts", import.meta.url).pathname;
@@ -13,7 +14,7 @@ test("--quick --json asks for every part in three short pairs, as JSON", () => {
   assert.ok(parsed.ok);
   const { mode, json, plan, parts } = parsed.value;
   assert.deepEqual({ mode, json, pairs: plan.pairs }, { mode: "quick", json: true, pairs: 3 });
-  assert.deepEqual([...parts], ["all-checks", "mtls-bound", "latency", "two-threads", "ablation"]);
+  assert.deepEqual([...parts], [...PARTS]);
 });
 
 test("a full run makes at least five pairs", () => {
@@ -37,25 +38,72 @@ test("a median is of the sorted values, and a row without a figure says why", ()
   assert.match(tableOf(report), /strict +- +ratio {2}\(3 not a success\)/);
 });
 
-test("a smoke run prints rows as JSON and ends with 0, also where wrk or nginx are missing", () => {
-  const words = ["--smoke", "--json", "--only", "all-checks", "--only", "latency", "--only", "ablation"];
-  const run = spawnSync(process.execPath, [BENCH, ...words], { encoding: "utf8", timeout: 90_000 });
-  assert.equal(run.status, 0, run.stderr);
-  const report = JSON.parse(run.stdout) as Report;
-  assert.equal(report.machine["node"], process.version);
-  assert.equal(report.machine["arguments"], words.join(" "));
-  const names = new Set(report.rows.map(({ name }) => name));
-  for (const { name, figure, unit, error } of report.rows) {
-    assert.match(name, /^[a-z0-9-]+$/);
-    assert.notEqual(unit, "", name);
-    assert.ok(figure === null ? error !== undefined : Number.isFinite(figure), name);
-  }
-  assert.equal(names.size, report.rows.length, "each name stands once");
-  for (const name of ["ablation-signature", "ablation-proof", "ablation-policy", "policy-large"]) {
-    assert.ok(names.has(name), name);
-  }
-  const canLoad = !report.notes.some((note) => note.startsWith("no row under load"));
-  for (const name of ["all-checks", "strict", "latency-p50", "latency-p99"]) {
-    assert.equal(names.has(name), canLoad, name);
-  }
+/** Those of the issue that set the bars, by the part that measures them. */
+const ROWS: Readonly<Record<Part, readonly string[]>> = {
+  "all-checks": ["all-checks", "strict"],
+  "mtls-bound": ["mtls-bound"],
+  latency: ["latency-p50", "latency-p99"],
+  "many-agents": ["many-agents-warm", "many-agents-cold"],
+  "deny-flood": ["deny-flood"],
+  "two-threads": ["two-threads"],
+  ablation: ["policy-large"],
+};
+
+/** Two runs, so that each ends in time on a slow machine; together they are every part. */
+const SMOKE_RUNS: readonly (readonly Part[])[] = [
+  ["all-checks", "latency", "deny-flood", "ablation"],
+  ["mtls-bound", "many-agents", "two-threads"],
+];
+
+test("the smoke runs make every part", () => {
+  assert.deepEqual(SMOKE_RUNS.flat().toSorted(), [...PARTS].toSorted());
+});
+
+for (const parts of SMOKE_RUNS) {
+  test(`a smoke run of ${parts.join(", ")} prints every row as JSON and ends with 0, also where wrk or nginx are missing`, () => {
+    const words = ["--smoke", "--json", ...parts.flatMap((part) => ["--only", part])];
+    const run = spawnSync(process.execPath, [BENCH, ...words], { encoding: "utf8", timeout: 110_000 });
+    assert.equal(run.status, 0, run.stderr);
+    const report = JSON.parse(run.stdout) as Report;
+    assert.equal(report.machine["node"], process.version);
+    assert.equal(report.machine["arguments"], words.join(" "));
+    const rows = new Map(report.rows.map((one) => [one.name, one]));
+    for (const { name, figure, unit, error } of report.rows) {
+      assert.match(name, /^[a-z0-9-]+$/);
+      assert.notEqual(unit, "", name);
+      assert.ok(figure === null ? error !== undefined : Number.isFinite(figure), name);
+    }
+    assert.equal(rows.size, report.rows.length, "each name stands once");
+    if (parts.includes("ablation")) {
+      for (const name of ["ablation-signature", "ablation-proof", "ablation-policy", "policy-large"]) {
+        assert.equal(typeof rows.get(name)?.figure, "number", name);
+      }
+    }
+    for (const name of parts.flatMap((part) => ROWS[part])) {
+      assert.ok(rows.has(name), name);
+      assert.notEqual(rows.get(name)?.error, NOT_MEASURED, name);
+    }
+    // A round may fail on a machine that is too busy; then its row says so. A part that throws is broken.
+    assert.deepEqual(
+      report.notes.filter((note) => note.includes("could not be measured")),
+      [],
+    );
+    const canLoad = !report.notes.some((note) => note.startsWith("no row under load"));
+    if (canLoad && parts.includes("many-agents")) {
+      assert.ok(report.notes.some((note) => /limits\.token_cache_entries .* MiB before/.test(note)));
+    }
+  });
+}
+
+test("a row that a bar speaks of stands in the report also where nothing was measured, with the reason", async () => {
+  for (const part of PARTS) assert.deepEqual(Object.keys(NAMED_ROWS[part]), ROWS[part]);
+  const report = createReport(new Set<Part>(["many-agents", "deny-flood"]), ["no row under load could be run"]);
+  await report.attempt(["many-agents"], () => Promise.reject(new Error("no gateway")));
+  const { rows, notes } = report.finish([]);
+  assert.deepEqual(rows, [
+    failedRow("many-agents-warm", "ratio", "no gateway"),
+    failedRow("many-agents-cold", "ratio", "no gateway"),
+    failedRow("deny-flood", "ratio", "no row under load could be run"),
+  ]);
+  assert.deepEqual(notes, ["no row under load could be run", "many-agents could not be measured: no gateway"]);
 });
