@@ -43,6 +43,8 @@ export interface Status {
   readonly containment: ContainmentCounts;
   readonly replay: { readonly used: number; readonly slots: number };
   readonly audit: { readonly healthy: boolean; readonly detail: string };
+  /** The embedded issuer; null where none is configured. While it is away, tokens that it issued stay valid. */
+  readonly issuer: { readonly running: boolean } | null;
   /** Wall clock minus the time that the gateway carries forward by itself. */
   readonly clock_drift_ms: number;
 }

@@ -86,6 +86,7 @@ export const STATUS = shape({
   containment: shape({ epoch: whole, blocked: whole, quarantined: whole, draining: whole }),
   replay: shape({ used: whole, slots: whole }),
   audit: shape({ healthy: yes, detail: text }),
+  issuer: { anyOf: [shape({ running: yes }), { type: "null" }] },
   clock_drift_ms: number,
 });
 export const POLICY = shape({ bundle: text, data: text, source: text, loaded_at: time, last_error: text }, [

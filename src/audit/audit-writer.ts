@@ -21,6 +21,8 @@ export interface AuditWriterOptions {
   readonly onFault: (fault: AuditFault) => void;
   /** Called when records reach the disk again after a fault. */
   readonly onRecovered: () => void;
+  /** The writer's thread was started again after its end: every recorder needs a new port. */
+  readonly onRestarted?: () => void;
 }
 
 export interface AuditHealth {

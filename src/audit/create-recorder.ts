@@ -1,5 +1,6 @@
 // In: events of one data thread. Out: batches for the writer thread, and answers for those who wait.
 // Trusts: the writer's acknowledgements; silence, a closed port and a full queue all mean "not recorded".
+// When the writer's thread ends, events wait here for its successor, as many as the queue takes.
 import type { MessagePort } from "node:worker_threads";
 import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
@@ -28,7 +29,11 @@ interface Waiter {
 }
 
 /** The data thread's end of the audit log. The port belongs to the recorder from now on. */
-export function createRecorder(port: MessagePort, options: RecorderOptions): Recorder {
+export function createRecorder(first: MessagePort, options: RecorderOptions): Recorder {
+  let port = first;
+  let connected = true;
+  /** What was ready to be sent while there was no writer. */
+  let held: EventBatch[] = [];
   let gathered = "";
   let gatheredCount = 0;
   let gatheredUrgent = false;
@@ -47,12 +52,13 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
     clearImmediate(immediate);
     timer = undefined;
     immediate = undefined;
-    if (gatheredCount === 0 || closed) return;
+    if (gatheredCount === 0) return;
     const batch: EventBatch = { text: gathered, count: gatheredCount, urgent: gatheredUrgent };
     gathered = "";
     gatheredCount = 0;
     gatheredUrgent = false;
-    port.postMessage(batch);
+    if (connected) port.postMessage(batch);
+    else held.push(batch);
   }
 
   function queue(json: string, urgent: boolean): void {
@@ -98,6 +104,18 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
     settle(queued, deny("audit.unavailable", message));
   }
 
+  /** Whether what the writer had not acknowledged is on disk, nobody can say any more: it counts as dropped. */
+  function disconnected(): void {
+    broke("the audit thread ended");
+    clearTimeout(watch);
+    watch = undefined;
+    connected = false;
+    const waiting = held.reduce((sum, batch) => sum + batch.count, gatheredCount);
+    dropped += queued - acknowledged - waiting;
+    queued = waiting;
+    acknowledged = 0;
+  }
+
   /** What the queue could not take is itself recorded, once it can be. */
   function reportDropped(): void {
     if (dropped === 0 || !working || queued - acknowledged >= options.queueEventsMax) return;
@@ -106,7 +124,7 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
     queue(JSON.stringify({ type: "dropped", at: new Date().toISOString(), events }), false);
   }
 
-  port.on("message", (message: FromWriter) => {
+  function onMessage(message: FromWriter): void {
     if ("acknowledged" in message) {
       acknowledged = message.acknowledged;
       settle(acknowledged, undefined);
@@ -116,13 +134,19 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
       broke(message.message);
     }
     reportDropped();
-  });
-  port.on("close", () => {
-    closed = true;
-    broke("the audit thread ended");
-  });
-  port.unref();
+  }
 
+  function attach(next: MessagePort): void {
+    port = next;
+    connected = true;
+    next.on("message", onMessage);
+    next.on("close", () => {
+      if (port === next && connected) disconnected();
+    });
+    next.unref();
+  }
+
+  attach(first);
   return {
     recordIntent(event, mode): Result<void, Denial> | Promise<Result<void, Denial>> {
       if (!working || closed) return BROKEN;
@@ -141,7 +165,7 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
       else queue(json, false);
     },
     flush() {
-      if (queued === acknowledged && !closed) return Promise.resolve();
+      if (queued === acknowledged && connected && !closed) return Promise.resolve();
       if (!working || closed) return Promise.reject(new Error("the audit log cannot be written"));
       gatheredUrgent = gatheredCount > 0;
       send();
@@ -149,12 +173,30 @@ export function createRecorder(port: MessagePort, options: RecorderOptions): Rec
         wait(false, (failure) => (failure === undefined ? resolve() : reject(new Error(failure.detail))));
       });
     },
+    reconnect(next) {
+      if (closed) {
+        next.close();
+        return;
+      }
+      if (connected) {
+        const before = port;
+        disconnected();
+        before.close();
+      }
+      attach(next);
+      working = true;
+      for (const batch of held) next.postMessage(batch);
+      held = [];
+      send();
+      reportDropped();
+    },
     async close() {
       try {
         await this.flush();
       } finally {
         clearTimeout(watch);
         send();
+        closed = true;
         port.close();
       }
     },

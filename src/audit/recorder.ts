@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: the interface of the audit log that the data plane writes to.
 // Behind it stands one writer thread with group commit; later the tamper-evident log takes its place.
+import type { MessagePort } from "node:worker_threads";
 import type { Denial } from "../errors.ts";
 import type { Result } from "../lib/result.ts";
 
@@ -7,7 +8,16 @@ export type AuditMode = "strict" | "batched";
 
 /** An event without `seq` and `written_at`: those are the writer's. All values are metadata or content hashes. */
 export interface AuditEvent {
-  readonly type: "intent" | "outcome" | "operator" | "denied" | "containment" | "policy" | "denials" | "dropped";
+  readonly type:
+    | "intent"
+    | "outcome"
+    | "operator"
+    | "denied"
+    | "containment"
+    | "policy"
+    | "denials"
+    | "dropped"
+    | "thread_ended";
   /** RFC 3339 time of the event. */
   readonly at: string;
   readonly request_id?: string;
@@ -31,5 +41,7 @@ export interface Recorder {
   record(event: AuditEvent | EventText): void;
   /** Resolves when everything queued so far is on disk, or rejects when it cannot be. */
   flush(): Promise<void>;
+  /** The writer began anew behind `port`: what waits here goes there, in its order. */
+  reconnect(port: MessagePort): void;
   close(): Promise<void>;
 }

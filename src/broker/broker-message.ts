@@ -1,10 +1,12 @@
 // In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
 import type { BrokerConfig } from "../config/schema.ts";
+import type { ClockBase } from "../lib/clock.ts";
 
 export interface BrokerThreadData {
   readonly broker: BrokerConfig;
   readonly publicOrigins: readonly string[];
   readonly dataFolder: string;
+  readonly clock: ClockBase;
   /** Assertions that were made before are refused, in Unix milliseconds: what was used before a restart is forgotten. */
   readonly assertionsFromMs: number;
 }

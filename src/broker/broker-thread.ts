@@ -3,7 +3,7 @@
 import type { AddressInfo } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
-import { readMonotonicMs } from "../lib/clock.ts";
+import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
@@ -11,6 +11,7 @@ import { createProvider } from "./create-provider.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
 import { loadSigningKey } from "./signing-key.ts";
+import { useProcessClock } from "./use-process-clock.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -20,7 +21,7 @@ const LINES_MS = 10_000;
 const REFUSED_TOKEN_LINES_MAX = 100;
 const REFUSED_CONNECTION_LINES_MAX = 1;
 
-const { broker, publicOrigins, dataFolder, assertionsFromMs } = workerData as BrokerThreadData;
+const { broker, publicOrigins, dataFolder, clock, assertionsFromMs } = workerData as BrokerThreadData;
 
 function post(message: FromBroker): void {
   parentPort?.postMessage(message);
@@ -73,6 +74,7 @@ function logEvents(provider: Provider): void {
 }
 
 async function start(): Promise<void> {
+  useProcessClock(createClock(clock));
   const [signingKey, clientKeys] = await Promise.all([loadSigningKey(dataFolder), readClientKeys(broker.clients)]);
   const replayStore = createReplayStore(readMonotonicMs);
   const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, assertionsFromMs });

@@ -2,6 +2,7 @@
 // Its disk and its crypto never delay the supervisor, and it is known to the data plane only by its public documents.
 import { Worker } from "node:worker_threads";
 import type { BrokerConfig } from "../config/schema.ts";
+import type { ClockBase } from "../lib/clock.ts";
 import { workerUrl } from "../lib/worker-url.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 
@@ -10,6 +11,8 @@ export interface BrokerOptions {
   /** The gateway's origins: the resources that tokens may be issued for; the first one is the default. */
   readonly publicOrigins: readonly string[];
   readonly dataFolder: string;
+  /** The process's own time: the issuer and the gateway beside it must agree on it, whatever the wall clock does. */
+  readonly clock: ClockBase;
   /** Unix milliseconds; at least the start of the issuer, later where another one ran here a moment ago. */
   readonly assertionsFromMs: number;
   readonly onLog: (entry: BrokerLog) => void;
@@ -36,8 +39,8 @@ export class BrokerStartError extends Error {
 
 /** Starts the embedded issuer. Rejects with a BrokerStartError. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { broker, publicOrigins, dataFolder, assertionsFromMs } = options;
-  const data: BrokerThreadData = { broker, publicOrigins, dataFolder, assertionsFromMs };
+  const { broker, publicOrigins, dataFolder, clock, assertionsFromMs } = options;
+  const data: BrokerThreadData = { broker, publicOrigins, dataFolder, clock, assertionsFromMs };
   // An empty environment: no variable such as DEBUG makes a library of this thread print what it handles.
   const worker = new Worker(workerUrl(import.meta.url, "./broker-thread"), {
     workerData: data,

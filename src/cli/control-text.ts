@@ -21,7 +21,7 @@ interface Operator {
 }
 
 export function statusText(status: Status): string {
-  const { threads, containment, replay, audit, policy } = status;
+  const { threads, containment, replay, audit, policy, issuer } = status;
   const readiness = status.ready ? "ready" : `not ready: ${status.reasons.join("; ")}`;
   const contained = `${containment.blocked} blocked, ${containment.quarantined} quarantined, ${containment.draining} draining`;
   const rows: [string, string][] = [
@@ -38,6 +38,9 @@ export function statusText(status: Status): string {
     ["containment", `${contained} (epoch ${containment.epoch})`],
     ["replay table", `${replay.used} of ${replay.slots} slots used`],
     ["audit log", audit.healthy ? "healthy" : `not healthy: ${audit.detail}`],
+    ...(issuer === null
+      ? []
+      : [["issuer", issuer.running ? "running" : "away, and started again"] as [string, string]]),
     ["clock drift", `${Math.round(status.clock_drift_ms)} ms`],
   ];
   return rows.map(([label, value]) => `${label.padEnd(13)} ${printable(value)}`).join("\n");

@@ -9,9 +9,8 @@ import { packageRoot } from "../lib/package-root.ts";
 import { formatProblems } from "./config-commands.ts";
 import { createServiceLog, type ServiceLog } from "../telemetry/service-log.ts";
 
-const EXIT_FAILED = 1;
 const LINGER_MS = 2000;
-/** 0 after a drain, 1 where it could not go on, 2 for what the operator has to mend first. */
+/** 0 after a drain, 2 for what the operator has to mend first. */
 export const EXIT_CONFIG = 2;
 
 export function packageVersion(): string {
@@ -49,7 +48,6 @@ export async function runGateway(options: {
   const { config, log } = options;
   // The reader of a pipe may go away at any time; a gateway does not end because nobody reads its log.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
-  const fatal = Promise.withResolvers<number>();
   let gateway: Gateway;
   try {
     gateway = await startGateway({
@@ -57,10 +55,6 @@ export async function runGateway(options: {
       log,
       version: packageVersion(),
       stdout: (lines) => void process.stdout.write(lines),
-      onFatal: (why) => {
-        log.error("the gateway cannot go on and ends", { why });
-        fatal.resolve(EXIT_FAILED);
-      },
     });
   } catch (error) {
     await options.onStopped?.();
@@ -71,15 +65,15 @@ export async function runGateway(options: {
   // Before the caller is told that it runs: a signal from then on drains.
   const stopped = untilSignal();
   options.onRunning(gateway);
-  const exitCode = await Promise.race([stopped.then(() => 0), fatal.promise]);
+  await stopped;
   options.onStopping?.();
   process.once("SIGINT", () => process.exit(1));
   process.once("SIGTERM", () => process.exit(1));
   await gateway.close();
   await options.onStopped?.();
   // What could not be closed, such as a thread that hangs on its disk, must not keep the process.
-  setTimeout(() => process.exit(exitCode), LINGER_MS).unref();
-  return exitCode;
+  setTimeout(() => process.exit(0), LINGER_MS).unref();
+  return 0;
 }
 
 function untilSignal(): Promise<void> {

@@ -9,6 +9,7 @@ import type { Clock, ClockBase } from "../lib/clock.ts";
 import { attachReplayTable } from "../token/replay-table.ts";
 import type { ContainmentManager } from "./containment-manager.ts";
 import type { PolicyManager } from "./policy-manager.ts";
+import type { SupervisedIssuer } from "./supervise-issuer.ts";
 import type { SeenAgentsTable } from "./seen-agents-table.ts";
 import type { ThreadMessages } from "./supervise-messages.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -26,6 +27,7 @@ export interface ControlOptions {
   readonly policy: PolicyManager;
   readonly seen: SeenAgentsTable;
   readonly audit: AuditWriter;
+  readonly issuer: SupervisedIssuer | undefined;
   readonly messages: ThreadMessages;
   readonly shared: SharedMemory;
   /** URLs of the traffic listeners. */
@@ -35,7 +37,7 @@ export interface ControlOptions {
 }
 
 export function createControl(options: ControlOptions): ControlPlane {
-  const { config, clock, pool, epoch, containment, policy, audit, messages } = options;
+  const { config, clock, pool, epoch, containment, policy, audit, issuer, messages } = options;
   const replay = attachReplayTable(options.shared.replay, options.shared.replayKey);
 
   function ready(): { ready: boolean; reasons: string[] } {
@@ -47,6 +49,8 @@ export function createControl(options: ControlOptions): ControlPlane {
     if (!audit.health().ok) reasons.push("the audit log cannot be written");
     return { ready: reasons.length === 0, reasons };
   }
+
+  const clockDriftMs = (): number => Math.round(Date.now() - clock.nowMs());
 
   return {
     async status() {
@@ -84,7 +88,8 @@ export function createControl(options: ControlOptions): ControlPlane {
           slots: config.proof.replay_slots,
         },
         audit: { healthy: health.ok, detail: health.lastError ?? `${health.seq} records on disk` },
-        clock_drift_ms: Math.round(Date.now() - clock.nowMs()),
+        issuer: issuer === undefined ? null : { running: issuer.running },
+        clock_drift_ms: clockDriftMs(),
       };
     },
     config: () => maskConfig(config),
@@ -110,6 +115,9 @@ export function createControl(options: ControlOptions): ControlPlane {
         auditSeq: health.seq,
         auditHealthy: health.ok,
         threads: pool.all.filter((thread) => thread.state === "serving").length,
+        threadsReplaced: pool.replaced,
+        issuerAway: issuer?.running === false,
+        clockDriftMs: clockDriftMs(),
       });
     },
     ready,

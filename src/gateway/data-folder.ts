@@ -6,16 +6,22 @@ import { DatabaseSync } from "node:sqlite";
 import { err, ok, type Result } from "../lib/result.ts";
 
 export interface DataFolder {
-  /** Unix milliseconds of the last sign of life of the gateway before this one; 0 where there was none. */
+  /**
+   * Unix milliseconds until when the gateway before this one may have accepted proofs; 0 where there was none. One that
+   * did not say that it ended may have lived until now: on a full disk it could not write that it did.
+   */
   readonly lastAliveMs: number;
   /** Written once a second: a restart must know until when proofs were accepted. */
   keepAlive(nowMs: number): void;
+  /** The last sign of life, after the last proof. Without it the next start takes this one for a crash. */
+  end(nowMs: number): void;
   close(): void;
 }
 
 /** Takes the folder. The error is one line for the operator (H28). */
-export function openDataFolder(folder: string): Result<DataFolder, string> {
+export function openDataFolder(folder: string, nowMs: number): Result<DataFolder, string> {
   let database: DatabaseSync;
+  let crashed: boolean;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const file = path.join(folder, "gateway.lock");
@@ -26,7 +32,11 @@ export function openDataFolder(folder: string): Result<DataFolder, string> {
     database.exec(
       "CREATE TABLE IF NOT EXISTS alive (id INTEGER PRIMARY KEY CHECK (id = 1), at_ms INTEGER NOT NULL) STRICT",
     );
-    database.exec("BEGIN EXCLUSIVE; COMMIT;");
+    // One row while a gateway lives here, and after it where it did not say that it ended.
+    database.exec("CREATE TABLE IF NOT EXISTS living (id INTEGER PRIMARY KEY CHECK (id = 1)) STRICT");
+    database.exec("BEGIN EXCLUSIVE");
+    crashed = database.prepare("SELECT 1 FROM living").get() !== undefined;
+    database.exec("INSERT OR IGNORE INTO living VALUES (1); COMMIT;");
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     return err(
@@ -39,9 +49,15 @@ export function openDataFolder(folder: string): Result<DataFolder, string> {
   const write = database.prepare(
     "INSERT INTO alive (id, at_ms) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at_ms = excluded.at_ms",
   );
+  const lastMs = typeof row?.at_ms === "number" ? row.at_ms : 0;
+  const keepAlive = (atMs: number): void => void write.run(Math.floor(atMs));
   return ok({
-    lastAliveMs: typeof row?.at_ms === "number" ? row.at_ms : 0,
-    keepAlive: (nowMs) => void write.run(Math.floor(nowMs)),
+    lastAliveMs: crashed ? Math.max(lastMs, nowMs) : lastMs,
+    keepAlive,
+    end(atMs) {
+      keepAlive(atMs);
+      database.exec("DELETE FROM living");
+    },
     close: () => database.close(),
   });
 }

@@ -87,6 +87,9 @@ function onControl(message: ToThread): void {
         notify({ type: "policy", serial: message.serial, error: String(error) });
       }
       break;
+    case "audit":
+      recorder.reconnect(message.port);
+      break;
     case "suspend":
       services.policy.suspend(message.suspension);
       break;
@@ -201,7 +204,10 @@ async function main(): Promise<void> {
   epoch.acknowledge(thread, containment.epoch);
   epoch.beat(thread, clock.monotonicMs());
   timers.push(
-    setInterval(() => epoch.beat(thread, clock.monotonicMs()), BEAT_MS),
+    setInterval(() => {
+      epoch.beat(thread, clock.monotonicMs());
+      services.flight.forget();
+    }, BEAT_MS),
     setInterval(housekeeping, SWEEP_MS),
     setInterval(recordDenials, DENIALS_MS),
   );

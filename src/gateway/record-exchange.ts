@@ -102,4 +102,5 @@ export function finishExchange(s: Services, x: ExchangeFacts): void {
     httpVersion: x.httpVersion,
     errorId: x.errorId,
   });
+  s.flight.finished(x.flightSlot, x.status, x.outcome);
 }

@@ -32,6 +32,7 @@ import { StartError } from "./start-error.ts";
 import { superviseIssuer } from "./supervise-issuer.ts";
 import { createThreadMessages } from "./supervise-messages.ts";
 import { createThreadPool } from "./thread-pool.ts";
+import { createClockWatch } from "./watch-clock.ts";
 import { startWatchdog } from "./watchdog.ts";
 
 export interface GatewayOptions {
@@ -40,8 +41,6 @@ export interface GatewayOptions {
   readonly version: string;
   /** Takes lines of the access and decision logs whose target is `stdout`. */
   readonly stdout: (lines: string) => void;
-  /** The gateway cannot go on: close it and end the process, so that its service manager starts it anew. */
-  readonly onFatal: (why: string) => void;
 }
 
 export interface Gateway {
@@ -71,11 +70,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gateway> {
   const { config, log, version } = options;
-  const folder = openDataFolder(config.data_folder);
+  const base = readClockBase();
+  const folder = openDataFolder(config.data_folder, base.wallMs);
   if (!folder.ok) throw new StartError(folder.error);
   opened.push({ name: "data folder", close: () => folder.value.close() });
 
-  const base = readClockBase();
   const clock = createClock(base);
   // A gateway that ran here a moment ago may have accepted proofs up to `max_ahead_s` after its end.
   const proofsFromMs = Math.max(
@@ -92,12 +91,16 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
       folder.value.keepAlive(clock.nowMs());
       aliveWritten = true;
     } catch (error) {
-      // A full or read-only disk must not end the process; the next start then waits for too short a time at worst.
+      // A full or read-only disk must not end the process. The next start knows nothing of its end, and waits for that.
       if (aliveWritten) log.error("the sign of life in the data folder cannot be written", { error });
       aliveWritten = false;
     }
   };
-  const keepAlive = setInterval(sayAlive, KEEP_ALIVE_MS);
+  const watchClock = createClockWatch(clock, Date.now, log);
+  const keepAlive = setInterval(() => {
+    sayAlive();
+    watchClock();
+  }, KEEP_ALIVE_MS);
   sayAlive();
   opened.push({ name: "sign of life", close: () => clearInterval(keepAlive) });
 
@@ -111,15 +114,13 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   const epoch = attachEpoch(shared.epoch);
   const evaluation = attachEvaluationWatch(shared.evaluation);
 
+  let onAuditRestarted = (): void => undefined; // no data thread is there yet
   const audit = await startAuditWriter({
     file: config.audit.file,
     commitIntervalMs: config.audit.commit_interval_ms,
-    onFault: (fault) => {
-      log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code });
-      // Nothing can be recorded in this process any more, so it must not go on refusing for ever.
-      if (fault.kind === "thread_ended") options.onFatal("the thread that writes the audit log ended");
-    },
+    onFault: (fault) => log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code }),
     onRecovered: () => log.info("audit log: records reach the disk again"),
+    onRestarted: () => onAuditRestarted(),
   }).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
@@ -140,6 +141,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   });
   opened.push({ name: "access log", close: () => logs.close() });
 
+  const concluding = new Set<Promise<void>>();
   const ports = await choosePorts(config, threads > 1);
   const seen = createSeenAgentsTable();
   const policySwitch = createPolicySwitch(() => pool);
@@ -166,14 +168,26 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
       evaluation.end(thread.index);
       forgetPending(shared.pending, thread.index);
       const open = takeOpen(shared.flight, thread.index, flightSlots(config));
-      concludeThread(open, why, { logs, audit, clock, epoch: containment.epoch });
       messages.onEnd(thread);
       policySwitch.onEnd(thread);
       if (why !== "drained") {
-        log.error("a data thread ended and is replaced", { thread: thread.index, why, exchanges: open.length });
+        const exchanges = open.filter((exchange) => exchange.finished === undefined).length;
+        const [reason = ""] = why.split("\n");
+        log.error("a data thread ended and is replaced", { thread: thread.index, why, exchanges });
+        const at = new Date(clock.nowMs()).toISOString();
+        audit.record({ type: "thread_ended", at, thread: thread.index, exchanges, reason });
       }
+      const concluded = concludeThread(open, why, { config, logs, audit, clock, epoch: containment.epoch })
+        .catch((error: unknown) => log.error("what an ended thread had in hand cannot be told", { error }))
+        .finally(() => concluding.delete(concluded));
+      concluding.add(concluded);
     },
   });
+  onAuditRestarted = () => {
+    for (const thread of pool.all) {
+      if (thread.state !== "replaced") thread.send({ type: "audit", port: audit.connect() });
+    }
+  };
   const watchdog = startWatchdog({
     pool,
     epoch,
@@ -215,7 +229,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
     log.warn("waiting, so that no proof from before the restart is accepted again", { ms }),
   );
-  const broker = await superviseIssuer(config, log, proofsFromMs).catch((error: unknown) => {
+  const broker = await superviseIssuer(config, log, base, proofsFromMs).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
   if (broker !== undefined) opened.push({ name: "issuer", close: () => broker.close() });
@@ -242,6 +256,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     policy,
     seen,
     audit,
+    issuer: broker,
     messages,
     shared,
     traffic,
@@ -276,6 +291,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
         [
           { name: "watchdog", close: () => watchdog.close() },
           { name: "data threads", limitMs: drainMs + DRAIN_MARGIN_MS, close: () => pool.drain(drainMs) },
+          { name: "lines of ended threads", close: () => Promise.all(concluding) },
           { name: "policy", close: () => policy.close() },
           { name: "issuer", close: () => broker?.close() },
           { name: "operators' API", close: () => admin.close() },
@@ -284,7 +300,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           { name: "access log", close: () => logs.close() },
           { name: "replay table", close: () => clearInterval(rotation) },
           { name: "sign of life", close: () => clearInterval(keepAlive) },
-          { name: "sign of life", close: sayAlive },
+          { name: "sign of life", close: () => folder.value.end(clock.nowMs()) },
           { name: "control database", close: () => database.close() },
           { name: "data folder", close: () => folder.value.close() },
         ],

@@ -2,10 +2,13 @@
 // While it is away, tokens that were issued stay valid: the data threads keep its keys (stale while unreachable).
 import { type Broker, startBroker } from "../broker/start-broker.ts";
 import type { Config } from "../config/schema.ts";
+import { type ClockBase, createClock } from "../lib/clock.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
 
 export interface SupervisedIssuer {
   readonly url: string;
+  /** False while its thread is gone: nobody gets a token, and those that were issued stay valid. */
+  readonly running: boolean;
   close(): Promise<void>;
 }
 
@@ -22,10 +25,12 @@ const ASSERTIONS_AHEAD_MS = 5000;
 export async function superviseIssuer(
   config: Config,
   log: ServiceLog,
+  clock: ClockBase,
   assertionsFromMs: number,
 ): Promise<SupervisedIssuer | undefined> {
   const { broker } = config;
   if (broker === undefined) return undefined;
+  const { nowMs } = createClock(clock);
   let running: Broker | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -35,6 +40,7 @@ export async function superviseIssuer(
       broker: broker as NonNullable<typeof broker>,
       publicOrigins: config.public_origins,
       dataFolder: config.data_folder,
+      clock,
       assertionsFromMs: fromMs,
       onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
       onExit: (error) => {
@@ -48,7 +54,7 @@ export async function superviseIssuer(
   function restartLater(): void {
     if (closed) return;
     timer = setTimeout(() => {
-      start(Date.now() + ASSERTIONS_AHEAD_MS).then(
+      start(nowMs() + ASSERTIONS_AHEAD_MS).then(
         async (again) => {
           if (closed) await again.close();
           else {
@@ -67,6 +73,9 @@ export async function superviseIssuer(
   running = await start(assertionsFromMs);
   return {
     url: running.url,
+    get running() {
+      return running !== undefined;
+    },
     async close() {
       closed = true;
       clearTimeout(timer);

@@ -48,6 +48,8 @@ export interface Suspension {
 export type ToThread =
   | { readonly type: "containment"; readonly delta: ContainmentDelta }
   | { readonly type: "policy"; readonly policy: LoadedPolicyMessage; readonly serial: number }
+  /** The writer of the audit log was started again: records go to this port from now on. */
+  | { readonly type: "audit"; readonly port: MessagePort }
   | { readonly type: "suspend"; readonly suspension: Suspension }
   | { readonly type: "report"; readonly serial: number }
   | { readonly type: "drain"; readonly timeoutMs: number };

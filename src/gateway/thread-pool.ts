@@ -35,6 +35,8 @@ export interface ThreadPoolOptions {
 
 export interface ThreadPool {
   readonly all: readonly DataThread[];
+  /** How many ended unasked so far. */
+  readonly replaced: number;
   /** Resolves when every thread listens. Rejects when one cannot. */
   start(): Promise<void>;
   broadcast(message: ToThread): void;
@@ -52,6 +54,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   const { epoch } = options;
   const slots: DataThread[] = [];
   let serials = 0;
+  let replaced = 0;
   let draining = false;
   let restartMs = RESTART_MS_MIN;
 
@@ -74,7 +77,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       state: "starting",
       exchanges: 0,
       streams: 0,
-      send: (message) => port1.postMessage(message),
+      send: (message) => port1.postMessage(message, message.type === "audit" ? [message.port] : []),
       end: async (reason) => {
         if (ending) return;
         ending = true;
@@ -109,6 +112,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       thread.state = "replaced";
       options.onEnd(thread, draining ? "drained" : why);
       if (draining || slots[index] !== thread) return;
+      replaced += 1;
       if (served) slots[index] = spawn(index).thread;
       else {
         setTimeout(() => {
@@ -125,6 +129,9 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 
   return {
     all: slots,
+    get replaced() {
+      return replaced;
+    },
     async start() {
       // One after the other: the first one shows whether the port can be had at all.
       for (let index = 0; index < options.threads; index++) {

@@ -66,8 +66,7 @@ interface Exports {
 
 export interface Instance {
   readonly entrypoints: ReadonlyMap<string, number>;
-  readonly bytesAfterLoad: number;
-  bytes(): number;
+  readonly memory: WebAssembly.Memory;
   /** The result set as JSON text. Throws on a trap, an abort, or exhausted memory. */
   evaluate(entrypoint: number, inputJson: string, timeMs: number): string;
   evaluateSplit(entrypoint: number, input: SplitInput, timeMs: number): string;
@@ -79,12 +78,18 @@ interface KeptMember {
   readonly value: number;
 }
 
-/** Throws where the module or the data does not load. */
-export function createInstance({ module, dataJson, memoryPagesMax }: EvaluatorOptions): Instance {
-  const memory = new WebAssembly.Memory({
-    initial: Math.min(MEMORY_PAGES_INITIAL, memoryPagesMax),
-    maximum: memoryPagesMax,
-  });
+/**
+ * Throws where the module or the data does not load. `used`: the memory of an instance that was thrown away. A new one
+ * for each would be garbage that the collector finds late: a flood of evaluations that trap would hold gigabytes.
+ */
+export function createInstance(
+  { module, dataJson, memoryPagesMax }: EvaluatorOptions,
+  used?: WebAssembly.Memory,
+): Instance {
+  const initial = Math.min(MEMORY_PAGES_INITIAL, memoryPagesMax);
+  const memory = used ?? new WebAssembly.Memory({ initial, maximum: memoryPagesMax });
+  // All zero, it differs from a new one in its size alone.
+  if (used !== undefined) new Uint8Array(used.buffer).fill(0);
   let view = Buffer.from(memory.buffer);
   // Growing detaches the old buffer, so the view is renewed whenever the buffer is another.
   const bytes = (): Buffer => {
@@ -204,8 +209,7 @@ export function createInstance({ module, dataJson, memoryPagesMax }: EvaluatorOp
 
   return {
     entrypoints: new Map(Object.entries(entrypoints)),
-    bytesAfterLoad: memory.buffer.byteLength,
-    bytes: () => memory.buffer.byteLength,
+    memory,
     evaluate,
     evaluateSplit(entrypoint, { claims, rest }, timeMs) {
       const members = membersOf(claims);

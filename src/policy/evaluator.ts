@@ -7,8 +7,12 @@ import type { Decision } from "./decision.ts";
 import { DECISION_ENTRYPOINT } from "./parse-bundle.ts";
 import { parseDecision } from "./parse-decision.ts";
 
-/** WebAssembly memory never shrinks: an instance that one evaluation grew by 16 MiB is replaced. */
+/**
+ * WebAssembly memory never shrinks: where an evaluation grew it by 16 MiB, it is given back and another one begun, but not
+ * more often than this. What is given back is freed late; between, the grown memory is used again.
+ */
 const MEMORY_GROWTH_BYTES_MAX = 16 * 1024 * 1024;
+const GIVE_BACK_MS = 60_000;
 /**
  * The module and its data loaded once, so an instance that cannot be made again lacks the host's memory. Trying costs up
  * to a quarter of a second with large data, which must not be paid by every exchange of a flood.
@@ -36,6 +40,9 @@ const describe = (cause: unknown): string =>
  */
 export function createEvaluator(options: EvaluatorOptions): Evaluator {
   let instance: Instance | undefined = createInstance(options);
+  let memory: WebAssembly.Memory | undefined = instance.memory;
+  const bytesAfterLoad = memory.buffer.byteLength;
+  let gaveBackAtMs = Number.NEGATIVE_INFINITY;
   let failure: { readonly denial: Denial; readonly atMs: number } | undefined;
   const parsed = new Map<string, Result<Decision, Denial>>();
 
@@ -43,13 +50,23 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
     // A clock that was set back counts as time that passed.
     if (failure !== undefined && Math.abs(timeMs - failure.atMs) < INSTANCE_RETRY_MS) return err(failure.denial);
     try {
-      instance = createInstance(options);
+      instance = createInstance(options, memory);
+      memory = instance.memory;
       failure = undefined;
       return ok(instance);
     } catch (cause) {
       failure = { denial: deny("policy.error", describe(cause)), atMs: timeMs };
       return err(failure.denial);
     }
+  }
+
+  /** Whether another memory is to be begun. */
+  function giveBack(timeMs: number): boolean {
+    const grown = (memory?.buffer.byteLength ?? 0) - bytesAfterLoad > MEMORY_GROWTH_BYTES_MAX;
+    if (!grown || Math.abs(timeMs - gaveBackAtMs) < GIVE_BACK_MS) return false;
+    gaveBackAtMs = timeMs;
+    memory = undefined;
+    return true;
   }
 
   function run(
@@ -63,11 +80,12 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
       const id = ready.value.entrypoints.get(entry);
       if (id === undefined) return err(deny("policy.undefined", `no entry point ${entry}`));
       const text = evaluate(ready.value, id);
-      if (ready.value.bytes() - ready.value.bytesAfterLoad > MEMORY_GROWTH_BYTES_MAX) instance = undefined;
+      if (giveBack(timeMs)) instance = undefined;
       return ok(text);
     } catch (cause) {
       // A trap leaves the heap in an unknown state.
       instance = undefined;
+      giveBack(timeMs);
       return err(deny("policy.error", describe(cause)));
     }
   }

@@ -46,6 +46,12 @@ export interface ProcessGauges {
   readonly auditHealthy: boolean;
   /** Data threads that serve. */
   readonly threads: number;
+  /** Data threads that ended unasked since the start. */
+  readonly threadsReplaced: number;
+  /** An embedded issuer is configured, and its thread is gone. */
+  readonly issuerAway: boolean;
+  /** Wall clock minus the time that the process carries forward. */
+  readonly clockDriftMs: number;
 }
 
 export interface MetricsRegistry {

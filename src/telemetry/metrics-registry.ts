@@ -6,6 +6,7 @@ import type { MetricsRegistry, ProcessGauges, StepSnapshot, ThreadMetricsSnapsho
 import { STEP_BUCKETS_US } from "./thread-metrics.ts";
 
 const US_PER_SECOND = 1_000_000;
+const MS_PER_SECOND = 1000;
 
 const STEP_METRIC = "cordon_step_seconds";
 const STEP_HELP = "Time that each step of an exchange took.";
@@ -66,6 +67,16 @@ export function createMetricsRegistry(): MetricsRegistry {
   const auditSeq = gauge("cordon_audit_seq", "Sequence number of the last audit record on disk.");
   const auditHealthy = gauge("cordon_audit_healthy", "1 while the audit log can be written, otherwise 0.");
   const threads = gauge("cordon_threads", "Data threads that serve.");
+  const replaced = new Counter({
+    name: "cordon_threads_replaced_total",
+    help: "Data threads that died or hung, and were replaced.",
+    registers,
+  });
+  const issuerAway = gauge("cordon_issuer_away", "1 while the thread of the embedded issuer is gone, otherwise 0.");
+  const clockDrift = gauge(
+    "cordon_clock_drift_seconds",
+    "Wall clock minus the time that is carried on from the start; beyond the leeway only a restart takes it over.",
+  );
   const revision = new Gauge({
     name: "cordon_policy_revision_info",
     help: "Always 1; the labels name the policy and data revision in force.",
@@ -91,6 +102,10 @@ export function createMetricsRegistry(): MetricsRegistry {
     auditSeq.set(gauges.auditSeq);
     auditHealthy.set(gauges.auditHealthy ? 1 : 0);
     threads.set(gauges.threads);
+    replaced.reset();
+    replaced.inc(gauges.threadsReplaced);
+    issuerAway.set(gauges.issuerAway ? 1 : 0);
+    clockDrift.set(gauges.clockDriftMs / MS_PER_SECOND);
     revision.reset();
     if (gauges.policyRevision !== undefined) revision.set({ ...gauges.policyRevision }, 1);
   }

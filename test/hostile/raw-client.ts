@@ -18,6 +18,8 @@ export interface RawConnection {
   write(bytes: string | Uint8Array): void;
   /** Resolves with the first `count` answers, or with those that came before the connection ended. */
   answers(count: number): Promise<RawAnswer[]>;
+  /** Resolves when `found` is true of what was received, or the connection ended. */
+  until(found: () => boolean): Promise<void>;
   /** Resolves when the head of a first answer is here, or the connection ended without one. */
   readonly answered: () => Promise<boolean>;
   /** Resolves when more has come than at the last call, or the connection ended. */
@@ -65,6 +67,12 @@ export async function openRaw(url: string, tls?: ConnectionOptions): Promise<Raw
       for (;;) {
         const found = parseAnswers(text);
         if (found.length >= count || ended) return found;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+    },
+    async until(found) {
+      for (;;) {
+        if (found() || ended) return;
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
     },

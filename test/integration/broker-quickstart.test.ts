@@ -12,6 +12,7 @@ import { createRemoteJWKSet, EmbeddedJWK, jwtVerify } from "jose";
 import { parse } from "yaml";
 import { ensureQuickstartKeys } from "../../src/agent/quickstart-keys.ts";
 import { startBroker } from "../../src/broker/start-broker.ts";
+import { readClockBase } from "../../src/lib/clock.ts";
 import { register } from "../../src/cli/call-command.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { freePort } from "../fixtures/free-port.ts";
@@ -42,6 +43,7 @@ async function startQuickstart(t: TestContext) {
     broker: { ...config.broker, issuer, port, clients },
     publicOrigins: [gateway.url],
     dataFolder,
+    clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
     onExit: (error) => assert.fail(error),

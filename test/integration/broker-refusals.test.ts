@@ -9,6 +9,7 @@ import { createDpopProof } from "../../src/agent/create-dpop-proof.ts";
 import { type AgentKey, createKey } from "../../src/agent/create-key.ts";
 import { signJwt } from "../../src/agent/sign-jwt.ts";
 import { startBroker } from "../../src/broker/start-broker.ts";
+import { readClockBase } from "../../src/lib/clock.ts";
 import { CLIENT_ID, GATEWAY_ORIGIN, startTestBroker, type TestBroker } from "../fixtures/test-broker.ts";
 
 interface Parts {
@@ -228,6 +229,7 @@ test("the signing key is kept in a private file, survives a restart, and is refu
     broker: { ...issuer.config, port: 0 },
     publicOrigins: [GATEWAY_ORIGIN],
     dataFolder: issuer.dataFolder,
+    clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
     onExit: () => undefined,
@@ -252,6 +254,7 @@ test("H28 a port in use, or a client's private key in its public file, is one cl
     broker: issuer.config,
     publicOrigins: [GATEWAY_ORIGIN],
     dataFolder: issuer.dataFolder,
+    clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
     onExit: () => undefined,

@@ -39,6 +39,7 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       containment: { epoch, blocked: 0, quarantined: 0, draining: 0 },
       replay: { used: 1, slots: 65_536 },
       audit: { healthy: true, detail: "" },
+      issuer: null,
       clock_drift_ms: 0,
     }),
     config: () => ({ version: 1, gateway: "cordon", admin: { port: 9080 } }),

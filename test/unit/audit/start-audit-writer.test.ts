@@ -6,6 +6,7 @@ import { test, type TestContext } from "node:test";
 import type { AuditFault } from "../../../src/audit/audit-writer.ts";
 import { createRecorder } from "../../../src/audit/create-recorder.ts";
 import { startAuditWriter } from "../../../src/audit/start-audit-writer.ts";
+import { killThread } from "../../fixtures/threads.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
 
@@ -134,4 +135,53 @@ test("when the writer is gone, every recorder refuses", async (t) => {
   const answer = await recorder.recordIntent({ type: "intent", at: AT }, "batched");
   assert.equal(!answer.ok && answer.error.reason, "audit.unavailable");
   await assert.rejects(recorder.flush());
+});
+
+test("a writer's thread that ends is started again, and what was recorded meanwhile is written by its successor", async (t) => {
+  const { path, faults } = await startIn(t);
+  const restarted = Promise.withResolvers<void>();
+  const writer = await startAuditWriter({
+    file: path,
+    commitIntervalMs: 1,
+    onFault: (fault) => faults.push(fault),
+    onRecovered: () => {},
+    onRestarted: () => {
+      recorder.reconnect(writer.connect());
+      restarted.resolve();
+    },
+  });
+  const port = writer.connect();
+  const recorder = createRecorder(port, { queueEventsMax: 3 });
+  const intent = (id: string) => recorder.recordIntent({ type: "intent", at: AT, request_id: id }, "strict");
+  assert.equal((await intent("before")).ok, true);
+  const closed = new Promise((resolve) => port.once("close", resolve));
+  const waiting = intent("waiting");
+  await killThread("cordon-audit");
+  await closed;
+  // It may be on disk or not: who waited for it is refused, and it counts as dropped unless it was acknowledged.
+  const told = (await waiting).ok;
+  for (const id of ["one", "two", "three", "four"]) recorder.record({ type: "outcome", at: AT, request_id: id });
+  assert.equal((await intent("meanwhile")).ok, false);
+  assert.equal(writer.health().ok, false);
+  writer.record({ type: "policy", at: AT });
+  await restarted.promise;
+  assert.equal(writer.health().ok, true);
+  await recorder.flush();
+  assert.equal((await intent("after")).ok, true);
+  await recorder.close();
+  await writer.close();
+  const all = await records(path);
+  assert.deepEqual(
+    all.map((record) => record["seq"]),
+    Array.from(all, (_, index) => index + 1),
+  );
+  const ids = all
+    .filter((record) => record["request_id"] !== "waiting")
+    .map((record) => record["request_id"] ?? record["type"]);
+  assert.deepEqual(ids.toSorted(), ["after", "before", "dropped", "one", "policy", "three", "two"]);
+  assert.equal(all.find((record) => record["type"] === "dropped")?.["events"], told ? 1 : 2);
+  assert.deepEqual(
+    faults.map((fault) => fault.kind),
+    ["thread_ended"],
+  );
 });

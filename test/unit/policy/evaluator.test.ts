@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { createInstance } from "../../../src/policy/create-instance.ts";
 import { createEvaluator, type Evaluator } from "../../../src/policy/evaluator.ts";
 import { parseBundle } from "../../../src/policy/parse-bundle.ts";
 
@@ -88,6 +89,41 @@ test("H12 memory that one evaluation grew is given back: its instance is replace
   assert.equal(made, 1);
 });
 
+/** Counts the memories that are made while `run` runs. */
+function memoriesMade(run: () => void): number {
+  const host = WebAssembly as unknown as { Memory: typeof WebAssembly.Memory };
+  const original = host.Memory;
+  let made = 0;
+  host.Memory = class extends original {
+    constructor(...args: ConstructorParameters<typeof WebAssembly.Memory>) {
+      super(...args);
+      made += 1;
+    }
+  };
+  try {
+    run();
+  } finally {
+    host.Memory = original;
+  }
+  return made;
+}
+
+test("H12 a flood of evaluations that trap or grow makes no flood of memories", () => {
+  const trapping = evaluatorIn("grow", 512);
+  const trapped = memoriesMade(() => {
+    for (let round = 0; round < 20; round++) {
+      assert.equal(answer(trapping, '{"count":1000000}'), "policy.error");
+      assert.equal(answer(trapping, '{"count":10}'), "allow true");
+    }
+  });
+  assert.equal(trapped, 1, "the first one that had grown is given back; the next one is used again");
+  const growing = evaluatorIn("grow", 65_536);
+  const grown = memoriesMade(() => {
+    for (let round = 0; round < 20; round++) assert.equal(answer(growing, '{"count":1000000}'), "allow true");
+  });
+  assert.equal(grown, 1);
+});
+
 test("H12 an input that does not fit into the memory is denied", () => {
   const evaluator = evaluatorIn("good", 32);
   assert.equal(answer(evaluator, JSON.stringify({ x: "x".repeat(32 * 65_536) })), "policy.error");
@@ -169,4 +205,15 @@ test("an input in two parts is judged as the whole, also when the claims were ke
       assert.deepEqual(evaluator.decideSplit({ claims, rest }, 0), whole, rest);
     }
   }
+});
+
+test("H12 a memory that is used again holds nothing of the evaluations before", () => {
+  const options = { module, dataJson: '{"mode":"good"}', memoryPagesMax: 1024 };
+  const before = createInstance(options);
+  const id = before.entrypoints.get("cordon/decision") ?? assert.fail();
+  const text = before.evaluate(id, '{"secret":"of another agent"}', 0);
+  assert.ok(Buffer.from(before.memory.buffer).includes("of another agent"));
+  const after = createInstance(options, before.memory);
+  assert.ok(!Buffer.from(after.memory.buffer).includes("of another agent"));
+  assert.equal(after.evaluate(id, "{}", 0), text);
 });

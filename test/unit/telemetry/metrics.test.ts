@@ -10,6 +10,9 @@ const GAUGES = {
   auditSeq: 9,
   auditHealthy: true,
   threads: 1,
+  threadsReplaced: 2,
+  issuerAway: false,
+  clockDriftMs: -1500,
 };
 
 test("counts of all threads are summed, and those of a thread that ended stay", async () => {
@@ -45,6 +48,9 @@ test("step durations are a cumulative histogram in seconds, and the gauges are t
     'cordon_policy_revision_info{bundle="b1",data=""} 1',
     "cordon_replay_table_fill_ratio 0.25",
     "cordon_audit_healthy 1",
+    "cordon_threads_replaced_total 2",
+    "cordon_issuer_away 0",
+    "cordon_clock_drift_seconds -1.5",
     "# TYPE cordon_step_seconds histogram",
   ]) {
     assert.ok(text.includes(line), line);
