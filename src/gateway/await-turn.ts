@@ -20,7 +20,8 @@ export async function awaitTurn(request: IncomingMessage, response: ServerRespon
   const before = waiting.get(socket) ?? 0;
   if (before >= WAITING_MAX) return deny("gateway.overloaded", "too many requests wait on one connection");
   waiting.set(socket, before + 1);
-  const came = !socket.writableEnded && (await isGivenSocket(request, response));
+  // A connection that was reset with its head still unread gives no turn and closes nothing any more.
+  const came = !socket.writableEnded && !socket.destroyed && (await isGivenSocket(request, response));
   waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
   return came ? null : deny("exchange.client_closed", "behind the last answer of its connection");
 }
@@ -29,5 +30,7 @@ function isGivenSocket(request: IncomingMessage, response: ServerResponse): Prom
   return new Promise((resolve) => {
     response.once("socket", () => resolve(true));
     request.once("close", () => resolve(false));
+    if (request.closed || response.closed) resolve(false);
+    else request.socket.once("close", () => resolve(false));
   });
 }

@@ -71,7 +71,8 @@ async function startLoad(g: TestGateway): Promise<Load> {
   let stopped = false;
   let answered = 0;
   async function run(agent: TestAgent, name: number): Promise<void> {
-    for (let count = 0; !stopped; count++) {
+    for (let count = 0; ; count++) {
+      if (stopped) return;
       const target = `/${count % 2 === 0 ? "strict" : "batched"}/${name}-${count}`;
       const sent: Sent = { target, headers: await agent.headers(g.url + target), status: 0, id: "" };
       all.push(sent);

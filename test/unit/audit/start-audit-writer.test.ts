@@ -178,7 +178,8 @@ test("a writer's thread that ends is started again, and what was recorded meanwh
   const ids = all
     .filter((record) => record["request_id"] !== "waiting")
     .map((record) => record["request_id"] ?? record["type"]);
-  assert.deepEqual(ids.toSorted(), ["after", "before", "dropped", "one", "policy", "three", "two"]);
+  assert.deepEqual(new Set(ids), new Set(["after", "before", "dropped", "one", "policy", "three", "two"]));
+  assert.equal(ids.length, 7);
   assert.equal(all.find((record) => record["type"] === "dropped")?.["events"], told ? 1 : 2);
   assert.deepEqual(
     faults.map((fault) => fault.kind),
