@@ -7,7 +7,7 @@ import type { Coverage } from "./coverage.ts";
 import { shrinkText } from "./shrink-text.ts";
 import type { Finding, Subject } from "./subject.ts";
 
-const BATCH_RUNS = 2000;
+const BATCH_RUNS = 4000;
 /** A check of one input that takes longer than this, twice, is a finding: hostile input must not buy time. */
 const CHECK_MS_MAX = 1000;
 /** More and longer texts to mutate make every batch slower. */
@@ -31,6 +31,7 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
   let runs = 0;
   let accepted = 0;
   let kept = 0;
+  let begun = false;
   let batch: unknown[] = [];
 
   function finish(label: string, startedAt: number): void {
@@ -38,7 +39,7 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
     refuseSlow(startedAt, checkMsMax);
   }
 
-  function begin(input: unknown): number {
+  function note(input: unknown): number {
     runs++;
     if (coverage !== undefined) batch.push(input);
     return performance.now();
@@ -46,11 +47,11 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
 
   const counted = isAsync
     ? fc.asyncProperty(inputs, async (input) => {
-        const startedAt = begin(input);
+        const startedAt = note(input);
         finish(await check(input), startedAt);
       })
     : fc.property(inputs, (input) => {
-        const startedAt = begin(input);
+        const startedAt = note(input);
         finish(check(input) as string, startedAt);
       });
 
@@ -76,16 +77,28 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
     return { name, input: smallest, message: message ?? "it failed once: it depends on what ran before", seed };
   }
 
-  /** Finds the inputs that reach new code by running halves of the batch again. */
-  async function learn(candidates: readonly unknown[]): Promise<void> {
+  /** What the first texts reach is no new ground; nor is what another property ran meanwhile. */
+  async function begin(): Promise<void> {
+    if (coverage === undefined || guide === undefined) return;
+    await coverage.takeNew();
+    coverage.forget();
+    if (begun || guide.textOf !== undefined) return;
+    begun = true;
+    for (const text of guide.corpus) await faultOf(text);
+    await coverage.takeNew();
+  }
+
+  /** Finds the inputs that reach new code by running halves of the batch again. What is not reached by then waits. */
+  async function learn(candidates: readonly unknown[], endsAt: number): Promise<void> {
     if (coverage === undefined || guide === undefined || candidates.length === 0) return;
+    if (performance.now() > endsAt) return;
     for (const input of candidates) await faultOf(input);
     if ((await coverage.takeNew()) === 0) return;
     if (candidates.length > 1) {
       const half = candidates.length >> 1;
       coverage.forget();
-      await learn(candidates.slice(0, half));
-      await learn(candidates.slice(half));
+      await learn(candidates.slice(0, half), endsAt);
+      await learn(candidates.slice(half), endsAt);
       return;
     }
     const text = guide.textOf === undefined ? candidates[0] : guide.textOf(candidates[0]);
@@ -106,9 +119,7 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
     },
     async run(ms, seed) {
       const endsAt = performance.now() + ms;
-      // What another property ran meanwhile is not this one's ground.
-      await coverage?.takeNew();
-      coverage?.forget();
+      await begin();
       for (let number = 0; ; number++) {
         const restMs = endsAt - performance.now();
         if (restMs <= 0) return undefined;
@@ -126,7 +137,7 @@ export function createPropertySubject(property: AnyProperty, options: SubjectOpt
         }
         if (coverage !== undefined && (await coverage.takeNew()) > 0) {
           coverage.forget();
-          await learn(batch);
+          await learn(batch, endsAt);
         }
       }
     },
