@@ -26,7 +26,8 @@ describe("H18 what an agent may keep open", () => {
   const hanging: ServerResponse[] = [];
   before(async () => {
     tool = await startScriptedTool();
-    new WebSocketServer({ server: tool.server });
+    const sockets = new WebSocketServer({ server: tool.server });
+    tool.server.once("close", () => sockets.close());
     g = await startTestGateway({
       limits: {
         exchanges_per_agent_max: EXCHANGES_PER_AGENT_MAX,
