@@ -29,16 +29,20 @@ interface Keys {
   readonly g: TestGateway;
   fetches: number;
   published: object;
-  state: "up" | "down" | "failing" | "silent";
+  state: "up" | "down" | "failing" | "silent" | "slow";
+  /** Answers whoever waits for a slow key set. */
+  release: () => void;
 }
 
 async function start(
   t: TestContext,
-  times: { cooldown_s: number; max_age_s: number },
+  times: { cooldown_s: number; max_age_s: number; timeout_ms?: number },
   state: Keys["state"] = "up",
+  threads = 1,
 ): Promise<Keys> {
   const issuer = await startScriptedTool();
   const g = await startTestGateway(({ port }) => ({
+    threads,
     issuers: [
       {
         issuer: ISSUER,
@@ -53,10 +57,20 @@ async function start(
     await issuer.close();
   });
   const published = JSON.parse(readFileSync(path.join(g.folder, "jwks.json"), "utf8")) as object;
-  const keys: Keys = { g, fetches: 0, published, state };
+  const held: (() => void)[] = [];
+  const keys: Keys = {
+    g,
+    fetches: 0,
+    published,
+    state,
+    release() {
+      for (const answer of held.splice(0)) answer();
+    },
+  };
   issuer.handle = (request, response) => {
     keys.fetches += 1;
     if (keys.state === "up") response.end(JSON.stringify(keys.published));
+    else if (keys.state === "slow") held.push(() => response.end(JSON.stringify(keys.published)));
     else if (keys.state === "down") request.socket.destroy();
     else if (keys.state === "failing") response.writeHead(500).end("no keys today");
   };
@@ -132,6 +146,42 @@ describe("H14 an issuer's keys by URL", { concurrency: true }, () => {
       await both();
     }
   });
+
+  test("H14 a key set that takes its time serves all who waited for it, and holds up nobody else", LIMIT, async (t) => {
+    const keys = await start(t, { cooldown_s: 1, max_age_s: 1, timeout_ms: 20_000 }, "slow");
+    const { g } = keys;
+    const agent = await g.agent();
+    const waiting = Array.from({ length: 5 }, () => agent.call(g.url + PATH));
+    while (keys.fetches === 0) await setTimeout(LOOK_MS);
+    assert.equal(g.tool.seen.length, 0);
+    keys.release();
+    assert.deepEqual(new Set((await Promise.all(waiting)).map((answer) => answer.status)), new Set([200]));
+    assert.equal(keys.fetches, 1);
+    // Known by now: the next fetch is as slow, and nobody waits for it.
+    while (keys.fetches === 1) {
+      assert.equal((await agent.call(g.url + PATH)).status, 200);
+      await setTimeout(LOOK_MS);
+    }
+    assert.equal((await (await g.agent()).call(g.url + PATH)).status, 200);
+    keys.release();
+  });
+
+  test(
+    "H14 a flood of random kid makes one fetch for each thread, and known keys keep working on both",
+    LIMIT,
+    async (t) => {
+      const threads = 2;
+      const keys = await start(t, { cooldown_s: 30, max_age_s: 300 }, "up", threads);
+      const { g } = keys;
+      const agent = await g.agent();
+      // Connections of their own: the kernel gives some of them to each thread.
+      const flood = Array.from({ length: 100 }, () => callWith(g, agent, forged(agent, randomUUID())));
+      assert.deepEqual(new Set((await Promise.all(flood)).map((answer) => answer.status)), new Set([401]));
+      const served = await Promise.all(Array.from({ length: 24 }, () => agent.call(g.url + PATH)));
+      assert.deepEqual(new Set(served.map((answer) => answer.status)), new Set([200]));
+      assert.ok(keys.fetches <= threads, `${keys.fetches} fetches`);
+    },
+  );
 
   test("H14 a new key works after the cool-down, and a key that is gone ends its tokens", LIMIT, async (t) => {
     const keys = await start(t, { cooldown_s: 1, max_age_s: 1 });
