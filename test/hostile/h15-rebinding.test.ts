@@ -127,7 +127,8 @@ test("H15 a name that rebinds is refused at its next connection, and the address
   const connections = tool.connections;
   let flipping = true;
   const flips = (async () => {
-    for (let flip = 0; flipping; flip++) {
+    for (let flip = 0; ; flip++) {
+      if (!flipping) return;
       resolveTo(flip % 2 === 0 ? elsewhereAt : GOOD);
       await setTimeout(1);
     }
