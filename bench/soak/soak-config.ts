@@ -38,7 +38,8 @@ export function soakSections(ports: {
       },
     ],
     proof: { max_age_s: 60 / SHORTER },
-    limits: { token_cache_entries: Math.ceil(20_000 / SHORTER) },
+    // All callers of the soak share one address, the forgers too: their limit would refuse each agent that is new.
+    limits: { token_cache_entries: Math.ceil(20_000 / SHORTER), failed_proofs_per_peer_max: 10_000_000 },
     routes: [
       { name: "candidate", path: `/ats/${candidate}`, methods: ["GET"], resource: profile, upstream: ats },
       {
