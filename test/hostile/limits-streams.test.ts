@@ -89,7 +89,8 @@ describe("H18 what an agent may keep open", () => {
     async () => {
       const [busy, other] = [await g.agent(), await g.agent({ instance: "other" })];
       const answered: Promise<unknown>[] = [];
-      for (let n = 0; n < EXCHANGES_PER_AGENT_MAX; n++) answered.push(once(await begin(busy, `/slow/${n}`), "response"));
+      for (let n = 0; n < EXCHANGES_PER_AGENT_MAX; n++)
+        answered.push(once(await begin(busy, `/slow/${n}`), "response"));
       await hangingAt(EXCHANGES_PER_AGENT_MAX);
       const refused = await busy.call(`${g.url}/slow/too-many`);
       assert.deepEqual([refused.status, refused.headers["retry-after"]], [429, "1"]);
