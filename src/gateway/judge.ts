@@ -91,6 +91,7 @@ export async function judge(
   }
   const agent = authenticated.value;
   x.agent = agent;
+  if (headers.traceparent === undefined) x.trace = traceOf(headers);
   s.seen.see(agent, x.timeMs);
 
   // 3. containment comes before policy: a blocked agent costs nothing.
@@ -186,6 +187,10 @@ export async function judge(
   });
 }
 
+function traceOf({ traceparent, tracestate }: HeaderFacts): ExchangeFacts["trace"] {
+  return startTrace(traceparent, tracestate);
+}
+
 interface Head {
   readonly headers: HeaderFacts;
   readonly origin: PublicOrigin;
@@ -201,7 +206,8 @@ function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Resu
     return err(deny("exchange.malformed", "Transfer-Encoding in HTTP/1.0"));
   }
   x.host = headers.value.host;
-  x.trace = startTrace(headers.value.traceparent, headers.value.tracestate);
+  // Nothing is sent on for a caller who is not proven: unless the caller began a trace, there is none to begin here.
+  if (headers.value.traceparent !== undefined) x.trace = traceOf(headers.value);
   const host = headers.value.host.toLowerCase();
   const origin = s.origins.get(`${x.listener.scheme} ${host}`) ?? s.origins.get(host);
   if (origin === undefined) return err(deny("exchange.bad_host", "Host names none of public_origins"));

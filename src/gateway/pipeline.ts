@@ -64,11 +64,14 @@ export async function runExchange(
         "refusal" in allowed
           ? allowed.refusal
           : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
-      if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
-      else x.status = response.statusCode;
-      endUnread(response, s.config.limits.idle_timeout_ms);
+      if (refusal !== null) {
+        answer(s, x, refusal, request, response, expectsContinue);
+      } else {
+        x.status = response.statusCode;
+        endUnread(response, s.config.limits.idle_timeout_ms);
+      }
     },
-    (refusal) => answer(x, refusal, request, response, expectsContinue),
+    (refusal) => answer(s, x, refusal, request, response, expectsContinue),
   );
 }
 
@@ -82,7 +85,9 @@ export async function runUpgrade(
   const x = openFacts(s, listener, request);
   const reply = (refusal: Refusal): void => {
     note(x, refusal);
-    answerOnSocket(socket, { ...refusal, requestId: x.requestId });
+    const give = (): void => answerOnSocket(socket, { ...refusal, requestId: x.requestId });
+    if (x.agent !== undefined) give();
+    else s.refusals.give(give, () => socket.destroy());
   };
   await guarded(
     s,
@@ -171,6 +176,7 @@ async function guarded(
 }
 
 function answer(
+  s: Services,
   x: ExchangeFacts,
   refusal: Refusal,
   request: IncomingMessage,
@@ -183,7 +189,12 @@ function answer(
   // A head that means different things to different readers: what follows it on this connection is not trusted either.
   const odd = refusal.denial.reason.startsWith("exchange.");
   const close = odd || (unread && (expectsContinue || declared > DISCARD_BYTES_MAX));
-  answerDenial(response, { ...refusal, requestId: x.requestId, close });
+  const give = (): void => {
+    answerDenial(response, { ...refusal, requestId: x.requestId, close });
+    endUnread(response, s.config.limits.idle_timeout_ms);
+  };
+  if (x.agent !== undefined) give();
+  else s.refusals.give(give, () => request.socket.destroy());
 }
 
 function note(x: ExchangeFacts, refusal: Refusal): void {
@@ -200,7 +211,8 @@ const reading = new WeakMap<IncomingMessage, ExchangeFacts>();
 /** The parser gave up on the body of `request`, or its time is over: answers it and ends its connection. */
 export function breakExchange(request: IncomingMessage, denial: Denial, socket: Socket): void {
   const x = reading.get(request);
-  if (x === undefined) {
+  // Refused already, and the answer waits: another one in its place would not be what the log says.
+  if (x === undefined || x.status !== 0) {
     socket.destroy();
     return;
   }
