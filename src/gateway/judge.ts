@@ -21,6 +21,8 @@ import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts
 export interface Refusal extends Challenge {
   readonly denial: Denial;
   readonly allow?: string;
+  /** Of a caller who was proven before: see `AuthDenial`. */
+  readonly known?: boolean | undefined;
 }
 
 export interface Judged {
@@ -86,8 +88,8 @@ export async function judge(
   const authenticated = pending instanceof Promise ? await pending : pending;
   s.metrics.stepUs("authenticate", (performance.now() - startedAt) * 1000);
   if (!authenticated.ok) {
-    const { wwwAuthenticate, dpopNonce, ...denial } = authenticated.error;
-    return err({ denial, wwwAuthenticate, dpopNonce });
+    const { wwwAuthenticate, dpopNonce, known, ...denial } = authenticated.error;
+    return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
   x.agent = agent;

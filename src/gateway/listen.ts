@@ -104,10 +104,7 @@ export function createListener(
     const requestId = handlers.nextId();
     refused.add(socket);
     socket.pause();
-    handlers.pace.give(
-      () => answerOnSocket(socket, { denial, requestId }),
-      () => socket.destroy(),
-    );
+    handlers.pace.give(socket, () => answerOnSocket(socket, { denial, requestId }));
     handlers.refused(facts, denial, requestId, socket);
   }
 

@@ -53,7 +53,7 @@ export async function runExchange(
     async () => {
       const early = standsBehind(request, response) ? await awaitTurn(request, response) : null;
       if (early !== null) {
-        answer(x, { denial: early }, request, response, expectsContinue);
+        answer(s, x, { denial: early }, request, response, expectsContinue);
         return;
       }
       if (s.draining) response.shouldKeepAlive = false;
@@ -86,8 +86,8 @@ export async function runUpgrade(
   const reply = (refusal: Refusal): void => {
     note(x, refusal);
     const give = (): void => answerOnSocket(socket, { ...refusal, requestId: x.requestId });
-    if (x.agent !== undefined) give();
-    else s.refusals.give(give, () => socket.destroy());
+    if (isKnown(x, refusal)) give();
+    else s.refusals.give(request.socket, give);
   };
   await guarded(
     s,
@@ -193,8 +193,13 @@ function answer(
     answerDenial(response, { ...refusal, requestId: x.requestId, close });
     endUnread(response, s.config.limits.idle_timeout_ms);
   };
-  if (x.agent !== undefined) give();
-  else s.refusals.give(give, () => request.socket.destroy());
+  if (isKnown(x, refusal)) give();
+  else s.refusals.give(request.socket, give);
+}
+
+/** Only who was never proven here waits for a refusal: not an agent, nor one that is told to prove itself once more. */
+function isKnown(x: ExchangeFacts, refusal: Refusal): boolean {
+  return x.agent !== undefined || refusal.known === true;
 }
 
 function note(x: ExchangeFacts, refusal: Refusal): void {

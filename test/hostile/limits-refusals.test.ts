@@ -4,11 +4,15 @@ import { after, before, describe, test } from "node:test";
 import { REASONS } from "../../src/errors.ts";
 import { problemDocument } from "../../src/gateway/answer.ts";
 import { call, startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
-import { hostOf, openRaw, rawRequest } from "./raw-client.ts";
+import { hostOf, openRaw, type RawConnection, rawRequest } from "./raw-client.ts";
 
 const LIMIT = { timeout: 60_000 };
 const CONNECTIONS = 50;
 const REQUESTS_EACH = 20;
+/** Of one peer; some 400 of them are answered at once. */
+const WAITING = 900;
+const ALL_AT_ONCE = 100;
+const ROUNDS_MAX = 30;
 const PATH = "/ats/jobs/J42/candidates/C1";
 
 describe("H18 a flood of refusals", () => {
@@ -52,6 +56,32 @@ describe("H18 a flood of refusals", () => {
       assert.equal(new Set(lines.map((line) => line["path"])).size, lines.length);
       assert.deepEqual(new Set(lines.map((line) => line["reason"])), new Set(["credentials.missing"]));
       assert.deepEqual(new Set(lines.map((line) => line["trace_id"])), new Set([""]), "no trace begins here");
+    },
+  );
+
+  test(
+    "H18 an agent that proved itself is refused at once, while the refusals of the flood beside it wait",
+    LIMIT,
+    async () => {
+      const agent = await g.agent();
+      const target = `${g.url}/no/such/route`;
+      const raws = await Promise.all(Array.from({ length: WAITING + 1 }, () => openRaw(g.url)));
+      const [own, ...flood] = raws;
+      assert.ok(own !== undefined);
+      const isAnswered = (raw: RawConnection, n: number): boolean => raw.received().split("HTTP/1.1 ").length > n;
+      // A client that was held up sees both kinds of answers at once: then it looks again.
+      for (let n = 1, waited = 0; waited < ALL_AT_ONCE; n++) {
+        assert.ok(n <= ROUNDS_MAX, `it was answered when only ${waited} of the flood still waited`);
+        const { authorization, dpop } = await agent.headers(target);
+        for (const raw of flood) raw.write(rawRequest("GET /flood/beside HTTP/1.1", [`Host: ${hostOf(g.url)}`]));
+        await flood[0]?.until(() => isAnswered(flood[0] as RawConnection, n));
+        const fields = [`Host: ${hostOf(g.url)}`, `Authorization: ${authorization}`, `DPoP: ${dpop}`];
+        own.write(rawRequest("GET /no/such/route HTTP/1.1", fields));
+        assert.equal((await own.answers(n)).at(-1)?.status, 404);
+        waited = flood.filter((raw) => !isAnswered(raw, n)).length;
+        await Promise.all(flood.map((raw) => raw.answers(n)));
+      }
+      for (const raw of raws) raw.destroy();
     },
   );
 
