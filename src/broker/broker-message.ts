@@ -1,6 +1,7 @@
 // In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
 import type { BrokerConfig } from "../config/schema.ts";
 import type { ClockBase } from "../lib/clock.ts";
+import type { KeyFacts } from "./keys/key-ring.ts";
 
 export interface BrokerThreadData {
   readonly broker: BrokerConfig;
@@ -25,11 +26,27 @@ export interface BrokerLog {
   readonly left_out?: number;
 }
 
+/** What the supervisor may ask the issuer's thread: parameters and result of each method. */
+export interface BrokerMethods {
+  "keys.list": { readonly params: Readonly<Record<string, never>>; readonly result: readonly KeyFacts[] };
+  "keys.rotate": { readonly params: Readonly<Record<string, never>>; readonly result: KeyFacts };
+}
+
+/** An expected refusal, as the operators' API answers it. */
+export interface CallProblem {
+  readonly status: number;
+  readonly code: string;
+  /** One sentence: no secret, and nothing of another application. */
+  readonly detail: string;
+}
+
 export type FromBroker =
   | { readonly type: "ready"; readonly url: string }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
-  | { readonly type: "log"; readonly entry: BrokerLog };
+  | { readonly type: "log"; readonly entry: BrokerLog }
+  | { readonly type: "answer"; readonly id: number; readonly result: unknown }
+  | { readonly type: "answer"; readonly id: number; readonly problem: CallProblem };
 
-export interface ToBroker {
-  readonly type: "close";
-}
+export type ToBroker =
+  | { readonly type: "close" }
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly params: unknown };

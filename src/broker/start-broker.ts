@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { BrokerConfig } from "../config/schema.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import { workerUrl } from "../lib/worker-url.ts";
+import { type BrokerCall, createBrokerCalls } from "./broker-calls.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 
 export interface BrokerOptions {
@@ -23,6 +24,8 @@ export interface BrokerOptions {
 export interface Broker {
   /** Where it listens; the issuer's own URL is in its configuration. */
   readonly url: string;
+  /** Asks the thread; always resolves, within seconds. */
+  readonly call: BrokerCall;
   close(): Promise<void>;
 }
 
@@ -47,6 +50,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     env: {},
     name: "broker",
   });
+  const calls = createBrokerCalls((message) => worker.postMessage(message));
   let closing = false;
   let started = false;
   let failure: Error | undefined;
@@ -55,6 +59,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const url = await new Promise<string>((resolve, reject) => {
     worker.on("message", (message: FromBroker) => {
       if (message.type === "log") options.onLog(message.entry);
+      else if (message.type === "answer") calls.answered(message);
       else if (message.type === "ready") resolve(message.url);
       else reject(startError(message.code, message.message, broker));
     });
@@ -63,6 +68,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       reject(new BrokerStartError("broker_failed", `The issuer failed: ${error.message}`));
     });
     worker.once("exit", (code) => {
+      calls.end();
       reject(new BrokerStartError("broker_failed", `The issuer's thread ended with code ${code}.`));
       if (started && !closing) options.onExit(failure ?? new Error(`the issuer's thread ended with code ${code}`));
     });
@@ -71,6 +77,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   return {
     url,
+    call: calls.call,
     async close() {
       closing = true;
       const message: ToBroker = { type: "close" };
