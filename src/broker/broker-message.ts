@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
 import type { BrokerConfig } from "../config/schema.ts";
+import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
 
 export interface BrokerThreadData {
@@ -14,7 +15,7 @@ export interface BrokerThreadData {
 /** One line for the log: no token, assertion, proof or key is ever in it. */
 export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
-  readonly event: "token_issued" | "token_refused" | "connection_refused" | "issuer_error";
+  readonly event: "token_issued" | "token_refused" | "connection_refused" | "issuer_error" | "feed_failed";
   readonly client_id?: string;
   readonly key_thumbprint?: string;
   readonly jti?: string;
@@ -28,8 +29,11 @@ export interface BrokerLog {
 export type FromBroker =
   | { readonly type: "ready"; readonly url: string }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
-  | { readonly type: "log"; readonly entry: BrokerLog };
+  | { readonly type: "log"; readonly entry: BrokerLog }
+  /** Credentials that were ended or replaced. `id` is the broker's own number of this message. */
+  | { readonly type: "feed"; readonly id: number; readonly events: readonly FeedEvent[] };
 
-export interface ToBroker {
-  readonly type: "close";
-}
+export type ToBroker =
+  | { readonly type: "close" }
+  /** Every data thread enforces what the feed of this number said. */
+  | { readonly type: "fed"; readonly id: number };
