@@ -15,7 +15,13 @@ export interface BrokerThreadData {
 /** One line for the log: no token, assertion, proof or key is ever in it. */
 export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
-  readonly event: "token_issued" | "token_refused" | "connection_refused" | "issuer_error" | "feed_failed";
+  readonly event:
+    | "token_issued"
+    | "token_refused"
+    | "connection_refused"
+    | "issuer_error"
+    | "signing_key"
+    | "feed_failed";
   readonly client_id?: string;
   readonly key_thumbprint?: string;
   readonly jti?: string;
