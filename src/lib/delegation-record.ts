@@ -108,13 +108,9 @@ export function verifyDelegationRecord(text: string, parent: Delegator): Result<
     return err({ code: "record_signature", hop, detail: "the signature is not that of the key" });
   const { sub, delegate_jkt: jkt, scope, details, constraints, iat, exp, depth } = payload;
   const { session, principal } = parent;
-  return ok({
-    record: payload,
-    delegate: {
-      ...{ id: sub, jkt, session, principal, scope, details, constraints },
-      ...{ expiresAtMs: exp * 1000, issuedAt: iat, depth, recordHash: parsed.value.hash },
-    },
-  });
+  const granted = { id: sub, jkt, session, principal, scope, details, constraints };
+  const delegate = { ...granted, expiresAtMs: exp * 1000, issuedAt: iat, depth, recordHash: parsed.value.hash };
+  return ok({ record: payload, delegate });
 }
 
 /** All records from the root agent on; at least one. */

@@ -108,10 +108,8 @@ const EC_MEMBERS = ["kty", "crv", "x", "y"];
 const OKP_MEMBERS = ["kty", "crv", "x"];
 const PRINCIPAL_MEMBERS = ["type", "id", "issuer"];
 const ROOT_MEMBERS = ["id", "jkt", "scope", "details", "constraints", "expires_at"];
-const PAYLOAD_MEMBERS = [
-  ...["v", "iss", "sub", "delegate_jkt", "task", "session", "principal", "purpose"],
-  ...["scope", "details", "constraints", "iat", "exp", "depth", "prev"],
-];
+const PAYLOAD_MEMBERS =
+  "v iss sub delegate_jkt task session principal purpose scope details constraints iat exp depth prev".split(" ");
 
 /** One text for each record: canonical base64url, strict JSON, exactly the known members. */
 export function parseDelegationRecord(text: string): Result<ParsedRecord, ParseProblem> {
