@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
 import type { BrokerConfig } from "../config/schema.ts";
+import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import type { KeyFacts } from "./keys/key-ring.ts";
 
@@ -15,7 +16,13 @@ export interface BrokerThreadData {
 /** One line for the log: no token, assertion, proof or key is ever in it. */
 export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
-  readonly event: "token_issued" | "token_refused" | "connection_refused" | "issuer_error" | "signing_key";
+  readonly event:
+    | "token_issued"
+    | "token_refused"
+    | "connection_refused"
+    | "issuer_error"
+    | "signing_key"
+    | "feed_failed";
   readonly client_id?: string;
   readonly key_thumbprint?: string;
   readonly jti?: string;
@@ -44,9 +51,14 @@ export type FromBroker =
   | { readonly type: "ready"; readonly url: string }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "log"; readonly entry: BrokerLog }
+  /** Credentials that were ended or replaced. `id` is the broker's own number of this message. */
+  | { readonly type: "feed"; readonly id: number; readonly events: readonly FeedEvent[] }
+  /** To a call of that number: its result, or why it is refused. */
   | { readonly type: "answer"; readonly id: number; readonly result: unknown }
   | { readonly type: "answer"; readonly id: number; readonly problem: CallProblem };
 
 export type ToBroker =
   | { readonly type: "close" }
-  | { readonly type: "call"; readonly id: number; readonly method: string; readonly params: unknown };
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly params: unknown }
+  /** Every data thread enforces what the feed of this number said. */
+  | { readonly type: "fed"; readonly id: number };

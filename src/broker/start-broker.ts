@@ -2,6 +2,7 @@
 // Its disk and its crypto never delay the supervisor, and it is known to the data plane only by its public documents.
 import { Worker } from "node:worker_threads";
 import type { BrokerConfig } from "../config/schema.ts";
+import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import { workerUrl } from "../lib/worker-url.ts";
 import { type BrokerCall, createBrokerCalls } from "./broker-calls.ts";
@@ -17,6 +18,8 @@ export interface BrokerOptions {
   /** Unix milliseconds; at least the start of the issuer, later where another one ran here a moment ago. */
   readonly assertionsFromMs: number;
   readonly onLog: (entry: BrokerLog) => void;
+  /** Resolves once every data thread enforces the events. Where it rejects, the issuer's caller gets no answer. */
+  readonly onFeed: (events: readonly FeedEvent[]) => Promise<void>;
   /** The thread ended although nobody closed it. */
   readonly onExit: (error: Error) => void;
 }
@@ -56,11 +59,25 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   let failure: Error | undefined;
   const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
 
+  function feed(id: number, events: readonly FeedEvent[]): void {
+    const fed: ToBroker = { type: "fed", id };
+    options.onFeed(events).then(
+      () => worker.postMessage(fed),
+      (error: unknown) =>
+        options.onLog({
+          level: "error",
+          event: "feed_failed",
+          detail: error instanceof Error ? error.message : String(error),
+        }),
+    );
+  }
+
   const url = await new Promise<string>((resolve, reject) => {
     worker.on("message", (message: FromBroker) => {
       if (message.type === "log") options.onLog(message.entry);
       else if (message.type === "answer") calls.answered(message);
       else if (message.type === "ready") resolve(message.url);
+      else if (message.type === "feed") feed(message.id, message.events);
       else reject(startError(message.code, message.message, broker));
     });
     worker.once("error", (error: Error) => {

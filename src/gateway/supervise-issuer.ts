@@ -47,6 +47,8 @@ export async function superviseIssuer(
       clock,
       assertionsFromMs: fromMs,
       onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
+      // Until the data threads take the feed, nothing is answered as enforced.
+      onFeed: () => Promise.reject(new Error("the gateway does not enforce revocations yet")),
       onExit: (error) => {
         running = undefined;
         log.error("the issuer ended and is started again; tokens that were issued stay valid", { error });
