@@ -1,21 +1,23 @@
 // In: the broker's configuration as worker data. Out: a listening issuer, and log entries as messages.
-// The thread of the signing key: it is the only one that reads it, and nothing it posts contains it.
+// The thread of the signing keys: it is the only one that reads them, and nothing it posts contains them.
 import type { AddressInfo } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
+import { answerCall, keyHandlers } from "./answer-call.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
+import { openKeyRing } from "./keys/key-ring.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
-import { loadSigningKey } from "./signing-key.ts";
 import { useProcessClock } from "./use-process-clock.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
 const LOG_TEXT_CHARACTERS_MAX = 200;
+const DAY_MS = 86_400_000;
 /** What anyone can cause is told so often in an interval, and then only counted. */
 const LINES_MS = 10_000;
 const REFUSED_TOKEN_LINES_MAX = 100;
@@ -74,16 +76,26 @@ function logEvents(provider: Provider): void {
 }
 
 async function start(): Promise<void> {
-  useProcessClock(createClock(clock));
-  const [signingKey, clientKeys] = await Promise.all([loadSigningKey(dataFolder), readClientKeys(broker.clients)]);
+  const processClock = createClock(clock);
+  useProcessClock(processClock);
+  const keyRing = await openKeyRing({
+    dataFolder,
+    nowMs: processClock.nowMs,
+    rotationMs: broker.key_rotation_days * DAY_MS,
+    overlapMs: broker.key_overlap_s * 1000,
+    onChange: (kid, what) => log({ level: "info", event: "signing_key", detail: `${kid} ${what}` }),
+    onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
+  });
+  const clientKeys = await readClientKeys(broker.clients);
   const replayStore = createReplayStore(readMonotonicMs);
-  const provider = createProvider({ broker, publicOrigins, signingKey, clientKeys, replayStore, assertionsFromMs });
+  const provider = createProvider({ broker, publicOrigins, keyRing, clientKeys, replayStore, assertionsFromMs });
   logEvents(provider);
   const refusedConnections = createLineBudget(REFUSED_CONNECTION_LINES_MAX, LINES_MS);
   const server = createBrokerServer({
     provider,
     issuer: broker.issuer,
-    signingKey,
+    keyRing,
+    keyOverlapS: broker.key_overlap_s,
     onConnectionRefused: (limit, address) =>
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
@@ -95,7 +107,13 @@ async function start(): Promise<void> {
   server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
 
   parentPort?.on("message", (message: ToBroker) => {
-    if (message.type !== "close") return;
+    if (message.type === "call") {
+      void answerCall(keyHandlers(keyRing), message, ({ message: detail }) =>
+        log({ level: "error", event: "issuer_error", detail: bounded(detail) }),
+      ).then(post);
+      return;
+    }
+    keyRing.close();
     server.close(() => parentPort?.close());
     server.closeIdleConnections();
     setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();

@@ -1,8 +1,8 @@
-// In: a provider and the published key. Out: the agent-facing HTTP server: two documents, one key set, one endpoint.
+// In: a provider and the published keys. Out: the agent-facing HTTP server: two documents, one key set, one endpoint.
 // Everything else is 404 before the provider sees it. No header of the caller may change the issuer's own URL.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { JWK } from "jose";
 import type { Provider } from "oidc-provider";
+import type { KeyRing } from "./keys/key-ring.ts";
 import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
 
@@ -17,12 +17,15 @@ const CONNECTIONS_MAX = 1000;
 const CONNECTIONS_PER_PEER_MAX = 250;
 /** A token costs about a millisecond of signatures; more than this in flight would only wait. */
 const TOKEN_REQUESTS_MAX = 128;
-const KEY_SET_MAX_AGE_S = 60;
+/** Longest time that a cache on the way may keep a document; of the key set at most a tenth of the overlap. */
+const DOCUMENT_MAX_AGE_S = 60;
 
 export function createBrokerServer(options: {
   readonly provider: Provider;
   readonly issuer: string;
-  readonly signingKey: JWK;
+  readonly keyRing: KeyRing;
+  /** For how long a key is published before it signs. */
+  readonly keyOverlapS: number;
   readonly onConnectionRefused: (limit: ConnectionLimit, address: string) => void;
 }): Server {
   const { provider, issuer } = options;
@@ -31,12 +34,11 @@ export function createBrokerServer(options: {
   const handleToken = provider.callback();
 
   const metadata = JSON.stringify(metadataDocument(issuer));
-  const { kty, crv, x, y, kid, alg, use } = options.signingKey;
-  const keySet = JSON.stringify({ keys: [{ kty, crv, x, y, kid, alg, use }] });
+  const keySetMaxAgeS = Math.min(DOCUMENT_MAX_AGE_S, Math.floor(options.keyOverlapS / 10));
   const documents = new Map([
-    ["/.well-known/oauth-authorization-server", metadata],
-    ["/.well-known/openid-configuration", metadata],
-    ["/jwks", keySet],
+    ["/.well-known/oauth-authorization-server", { text: () => metadata, maxAgeS: DOCUMENT_MAX_AGE_S }],
+    ["/.well-known/openid-configuration", { text: () => metadata, maxAgeS: DOCUMENT_MAX_AGE_S }],
+    ["/jwks", { text: () => options.keyRing.published, maxAgeS: keySetMaxAgeS }],
   ]);
   let inFlight = 0;
 
@@ -46,8 +48,8 @@ export function createBrokerServer(options: {
     if (document !== undefined) {
       if (request.method !== "GET" && request.method !== "HEAD")
         return refuse(response, 405, "invalid_request", "use GET");
-      response.setHeader("cache-control", `public, max-age=${KEY_SET_MAX_AGE_S}`);
-      return sendJson(response, 200, document);
+      response.setHeader("cache-control", `public, max-age=${document.maxAgeS}`);
+      return sendJson(response, 200, document.text());
     }
     if (path !== "/token") return refuse(response, 404, "not_found", "no such endpoint");
     if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");

@@ -1,12 +1,13 @@
 // In: the broker's configuration, its key and its clients' public keys. Out: an oidc-provider that knows one grant.
 // client_credentials with private_key_jwt (RFC 7523) and DPoP (RFC 9449) only; every other feature is off.
 import { randomBytes } from "node:crypto";
-import type { JWK } from "jose";
 import type { ClientMetadata, Configuration, JWKS } from "oidc-provider";
 import * as errors from "oidc-provider/lib/helpers/errors.js";
 import { Provider } from "oidc-provider/lib/provider.js";
 import type { BrokerConfig } from "../config/schema.ts";
 import { agentClaims, type BrokerClient } from "./agent-claims.ts";
+import type { KeyRing } from "./keys/key-ring.ts";
+import { createProviderKey } from "./keys/provider-key.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import { grantScopes } from "./scope.ts";
 
@@ -21,7 +22,7 @@ type Context = NonNullable<Parameters<NonNullable<Configuration["assertJwtClient
 export interface ProviderOptions {
   readonly broker: BrokerConfig;
   readonly publicOrigins: readonly string[];
-  readonly signingKey: JWK;
+  readonly keyRing: KeyRing;
   /** Public keys by client id. */
   readonly clientKeys: ReadonlyMap<string, JWKS>;
   readonly replayStore: ReplayStore;
@@ -37,7 +38,7 @@ export function createProvider(options: ProviderOptions): Provider {
   return new Provider(broker.issuer, {
     adapter: (model: string) => options.replayStore.adapter(model),
     clients: broker.clients.map((client) => clientMetadata(client, options.clientKeys)),
-    jwks: { keys: [options.signingKey] },
+    jwks: { keys: [createProviderKey(options.keyRing)] },
     clientAuthMethods: ["private_key_jwt"],
     clientDefaults: { id_token_signed_response_alg: "ES256" },
     enabledJWA: {
@@ -68,6 +69,8 @@ export function createProvider(options: ProviderOptions): Provider {
         getResourceServerInfo: (ctx, resource) =>
           resourceServer(ctx, resource, publicOrigins, clients, broker.token_ttl_s),
       },
+      // A key that oidc-provider holds itself can never be replaced while it runs.
+      externalSigningSupport: { enabled: true, ack: "experimental-01" },
       devInteractions: off,
       pushedAuthorizationRequests: off,
       rpInitiatedLogout: off,

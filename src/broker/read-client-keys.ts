@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import type { JWKS } from "oidc-provider";
 import type { BrokerClient } from "./agent-claims.ts";
-import { isScope } from "./scope.ts";
+import { isScope } from "../lib/narrowing.ts";
 
 /** Throws an Error whose message names the client, the file and what to mend. */
 export async function readClientKeys(clients: readonly BrokerClient[]): Promise<Map<string, JWKS>> {

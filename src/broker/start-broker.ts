@@ -2,8 +2,10 @@
 // Its disk and its crypto never delay the supervisor, and it is known to the data plane only by its public documents.
 import { Worker } from "node:worker_threads";
 import type { BrokerConfig } from "../config/schema.ts";
+import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import { workerUrl } from "../lib/worker-url.ts";
+import { type BrokerCall, createBrokerCalls } from "./broker-calls.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 
 export interface BrokerOptions {
@@ -16,6 +18,8 @@ export interface BrokerOptions {
   /** Unix milliseconds; at least the start of the issuer, later where another one ran here a moment ago. */
   readonly assertionsFromMs: number;
   readonly onLog: (entry: BrokerLog) => void;
+  /** Resolves once every data thread enforces the events. Where it rejects, the issuer's caller gets no answer. */
+  readonly onFeed: (events: readonly FeedEvent[]) => Promise<void>;
   /** The thread ended although nobody closed it. */
   readonly onExit: (error: Error) => void;
 }
@@ -23,6 +27,8 @@ export interface BrokerOptions {
 export interface Broker {
   /** Where it listens; the issuer's own URL is in its configuration. */
   readonly url: string;
+  /** Asks the thread; always resolves, within seconds. */
+  readonly call: BrokerCall;
   close(): Promise<void>;
 }
 
@@ -47,15 +53,31 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     env: {},
     name: "broker",
   });
+  const calls = createBrokerCalls((message) => worker.postMessage(message));
   let closing = false;
   let started = false;
   let failure: Error | undefined;
   const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
 
+  function feed(id: number, events: readonly FeedEvent[]): void {
+    const fed: ToBroker = { type: "fed", id };
+    options.onFeed(events).then(
+      () => worker.postMessage(fed),
+      (error: unknown) =>
+        options.onLog({
+          level: "error",
+          event: "feed_failed",
+          detail: error instanceof Error ? error.message : String(error),
+        }),
+    );
+  }
+
   const url = await new Promise<string>((resolve, reject) => {
     worker.on("message", (message: FromBroker) => {
       if (message.type === "log") options.onLog(message.entry);
+      else if (message.type === "answer") calls.answered(message);
       else if (message.type === "ready") resolve(message.url);
+      else if (message.type === "feed") feed(message.id, message.events);
       else reject(startError(message.code, message.message, broker));
     });
     worker.once("error", (error: Error) => {
@@ -63,6 +85,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       reject(new BrokerStartError("broker_failed", `The issuer failed: ${error.message}`));
     });
     worker.once("exit", (code) => {
+      calls.end();
       reject(new BrokerStartError("broker_failed", `The issuer's thread ended with code ${code}.`));
       if (started && !closing) options.onExit(failure ?? new Error(`the issuer's thread ended with code ${code}`));
     });
@@ -71,6 +94,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   return {
     url,
+    call: calls.call,
     async close() {
       closing = true;
       const message: ToBroker = { type: "close" };

@@ -207,6 +207,7 @@ function checkBroker(view: ConfigView, report: Report): void {
     const mend = "Lower it, or raise `max_lifetime_s` of the entry in `issuers`.";
     report("broker.token_ttl_s", "Its tokens would live longer than the gateway accepts.", mend);
   }
+  checkKeyOverlap(broker.key_overlap_s, entry.jwks, report);
   broker.clients.forEach((client, index) => {
     client.scope.forEach((scope, place) => {
       const parts = scope.split(":");
@@ -215,4 +216,15 @@ function checkBroker(view: ConfigView, report: Report): void {
       report(`broker.clients[${index}].scope[${place}]`, "This is not a scope.", mend);
     });
   });
+}
+
+/** A gateway that read the keys just before a new one was published must read them again before that one signs. */
+function checkKeyOverlap(overlapS: number, jwks: ParsedConfig["issuers"][number]["jwks"], report: Report): void {
+  if (!("url" in jwks)) return;
+  // The key set itself may be kept by a cache on the way for a tenth of the overlap.
+  if (overlapS * 0.9 >= jwks.max_age_s + jwks.cooldown_s) return;
+  const problem = `The gateway keeps a key set for ${jwks.max_age_s} s and waits ${jwks.cooldown_s} s between two fetches.`;
+  const mend =
+    "Raise it above both together by a ninth, or lower `max_age_s` or `cooldown_s` of the entry in `issuers`.";
+  report("broker.key_overlap_s", problem, mend);
 }

@@ -293,6 +293,13 @@ const broker = z.strictObject({
   issuer: origin,
   trust_domain: z.string(),
   token_ttl_s: z.int().min(60).max(3600).default(300),
+  key_rotation_days: z.int().min(1).max(3650).default(30).describe("For how long a key signs."),
+  key_overlap_s: z
+    .int()
+    .min(2)
+    .max(86_400)
+    .default(600)
+    .describe("For how long a new key is published before it signs: longer than any gateway keeps a key set."),
   clients: z.array(brokerClient).default([]),
 });
 

@@ -21,6 +21,7 @@ import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
 import type { RefusalPace } from "./refusal-pace.ts";
+import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
 
@@ -39,6 +40,7 @@ export interface Route {
 export interface PublicOrigin {
   readonly origin: string;
   readonly host: string;
+  readonly metadata: ResourceMetadata;
 }
 
 export interface ListenerFacts {

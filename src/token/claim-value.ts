@@ -1,7 +1,7 @@
 // In: one value of a verified token, of any type. Out: a typed and bounded value; anything else throws ClaimProblem.
 // The issuer is trusted to tell the truth, not to be well-formed: what is read here reaches policy, logs and records.
-import { isObject } from "./strict-json.ts";
-import type { JsonObject } from "./strict-json.ts";
+import { isObject } from "../lib/strict-json.ts";
+import type { JsonObject } from "../lib/strict-json.ts";
 
 /** Caught in read-claims.ts only and made a value there; a throw keeps thirty fields readable. */
 export class ClaimProblem extends Error {}

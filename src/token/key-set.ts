@@ -5,10 +5,10 @@ import { deny } from "../errors.ts";
 import type { Denial } from "../errors.ts";
 import { err, ok } from "../lib/result.ts";
 import type { Result } from "../lib/result.ts";
-import { checkPublicJwk, importPublicKey } from "./public-key.ts";
-import type { PublicKey } from "./public-key.ts";
-import { keyFits } from "./signature-verifier.ts";
-import { isObject, memberOf, parseStrictObject } from "./strict-json.ts";
+import { checkPublicJwk, importPublicKey } from "../lib/public-key.ts";
+import type { PublicKey } from "../lib/public-key.ts";
+import { keyFits } from "../lib/signature-verifier.ts";
+import { isObject, memberOf, parseStrictObject } from "../lib/strict-json.ts";
 
 /** Text of a JWKS: hundreds of keys fit. */
 const JWKS_BYTES_MAX = 262_144;

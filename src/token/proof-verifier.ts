@@ -9,13 +9,19 @@ import { err, ok } from "../lib/result.ts";
 import type { Result } from "../lib/result.ts";
 import type { NonceService } from "./nonce-service.ts";
 import { normaliseHtu } from "./normalise-htu.ts";
-import { decodeBase64url, mediaTypeOf, parseJwsHeader, parseJwsPayload, splitCompactJws } from "./parse-compact-jws.ts";
-import type { JwsProblem } from "./parse-compact-jws.ts";
-import { checkPublicJwk, importPublicKey } from "./public-key.ts";
+import {
+  decodeBase64url,
+  mediaTypeOf,
+  parseJwsHeader,
+  parseJwsPayload,
+  splitCompactJws,
+} from "../lib/parse-compact-jws.ts";
+import type { JwsProblem } from "../lib/parse-compact-jws.ts";
+import { checkPublicJwk, importPublicKey } from "../lib/public-key.ts";
 import type { Claim, ReplayTable } from "./replay-table.ts";
-import { createSignatureVerifier } from "./signature-verifier.ts";
-import type { SignatureVerifier } from "./signature-verifier.ts";
-import type { JsonObject } from "./strict-json.ts";
+import { createSignatureVerifier } from "../lib/signature-verifier.ts";
+import type { SignatureVerifier } from "../lib/signature-verifier.ts";
+import type { JsonObject } from "../lib/strict-json.ts";
 
 export interface ProofVerifierOptions {
   readonly proof: ProofConfig;

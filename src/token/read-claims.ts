@@ -17,9 +17,9 @@ import {
   textOf,
   timeOf,
 } from "./claim-value.ts";
-import { composeAgentId, parseAgentId } from "./spiffe-id.ts";
-import { memberOf } from "./strict-json.ts";
-import type { JsonObject } from "./strict-json.ts";
+import { composeAgentId, parseAgentId } from "../lib/spiffe-id.ts";
+import { memberOf } from "../lib/strict-json.ts";
+import type { JsonObject } from "../lib/strict-json.ts";
 
 export type TokenClaims = Omit<AgentClaims, "token">;
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { createKeySet } from "../../src/token/key-set.ts";
-import { parseCompactJws } from "../../src/token/parse-compact-jws.ts";
-import { createSignatureVerifier } from "../../src/token/signature-verifier.ts";
+import { parseCompactJws } from "../../src/lib/parse-compact-jws.ts";
+import { createSignatureVerifier } from "../../src/lib/signature-verifier.ts";
 
 interface WycheproofTest {
   readonly tcId: number;

@@ -46,6 +46,7 @@ async function startQuickstart(t: TestContext) {
     clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
+    onFeed: async () => undefined,
     onExit: (error) => assert.fail(error),
   });
   t.after(async () => {

@@ -232,6 +232,7 @@ test("the signing key is kept in a private file, survives a restart, and is refu
     clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
+    onFeed: async () => undefined,
     onExit: () => undefined,
   };
   const second = await startBroker(options);
@@ -257,6 +258,7 @@ test("H28 a port in use, or a client's private key in its public file, is one cl
     clock: readClockBase(),
     assertionsFromMs: Math.floor(Date.now() / 1000) * 1000 - 1,
     onLog: () => undefined,
+    onFeed: async () => undefined,
     onExit: () => undefined,
   };
   await assert.rejects(startBroker(options), (error: Error & { code: string }) => {

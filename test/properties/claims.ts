@@ -8,7 +8,7 @@ import type { IssuerConfig } from "../../src/config/schema.ts";
 import { identityHeaders } from "../../src/gateway/identity-headers.ts";
 import type { ExchangeFacts } from "../../src/gateway/services.ts";
 import { createClaimReader, type TokenClaims } from "../../src/token/read-claims.ts";
-import { parseStrictObject } from "../../src/token/strict-json.ts";
+import { parseStrictObject } from "../../src/lib/strict-json.ts";
 import { createVerifiedToken } from "../../src/token/verified-token.ts";
 import { nodesOf, readJson, valueOf } from "./json-reader.ts";
 import { ACCEPTED, property } from "./property.ts";

@@ -5,7 +5,7 @@ import { isUtf8 } from "node:buffer";
 import fc from "fast-check";
 import { buildInput, createRouteInput } from "../../src/action/build-input.ts";
 import { parseJson } from "../../src/action/parse-json.ts";
-import { JSON_DEPTH_MAX, parseStrictObject } from "../../src/token/strict-json.ts";
+import { JSON_DEPTH_MAX, parseStrictObject } from "../../src/lib/strict-json.ts";
 import { depthOf, isExactNumber, type JsonNode, nodesOf, readJson, valueOf } from "./json-reader.ts";
 import { mutatedText } from "./mutated-text.ts";
 import { ACCEPTED, property } from "./property.ts";
@@ -82,7 +82,7 @@ export const JSON_PARSERS = [
     inputs: fc.oneof({ weight: 3, arbitrary: mutated }, nearly, valid),
     check: checkToken,
     runs: 2000,
-    guide: { corpus, modules: ["src/token/strict-json.ts"] },
+    guide: { corpus, modules: ["src/lib/strict-json.ts"] },
   }),
 ];
 

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import * as jose from "jose";
 import { normaliseHtu } from "../../src/token/normalise-htu.ts";
-import { parseCompactJws } from "../../src/token/parse-compact-jws.ts";
-import { checkPublicJwk, importPublicKey } from "../../src/token/public-key.ts";
-import { createSignatureVerifier } from "../../src/token/signature-verifier.ts";
+import { parseCompactJws } from "../../src/lib/parse-compact-jws.ts";
+import { checkPublicJwk, importPublicKey } from "../../src/lib/public-key.ts";
+import { createSignatureVerifier } from "../../src/lib/signature-verifier.ts";
 import { makeKey, signJws } from "../unit/token/token-fixtures.ts";
 import { readJson } from "./json-reader.ts";
 import { mutatedText } from "./mutated-text.ts";
@@ -43,7 +43,7 @@ export const JWS = [
     inputs: mutatedText(corpus, WORDS),
     check: checkOneText,
     runs: 1000,
-    guide: { corpus, modules: ["src/token/parse-compact-jws.ts", "src/token/strict-json.ts"] },
+    guide: { corpus, modules: ["src/lib/parse-compact-jws.ts", "src/lib/strict-json.ts"] },
   }),
   property<JwsVector>({
     name: "jws.signature",

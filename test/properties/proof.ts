@@ -15,9 +15,13 @@ import { mutatedProofs, PROOF_CORPUS, type PresentedProof, presentedProofs } fro
 import { ACCEPTED, property } from "./property.ts";
 
 const STARTED_AT_MS = NOW_MS - 3_600_000;
-const MODULES = ["proof-verifier", "parse-compact-jws", "strict-json", "public-key", "normalise-htu"].map(
-  (name) => `src/token/${name}.ts`,
-);
+const MODULES = [
+  "token/proof-verifier",
+  "lib/parse-compact-jws",
+  "lib/strict-json",
+  "lib/public-key",
+  "token/normalise-htu",
+].map((name) => `src/${name}.ts`);
 
 export const PROOFS = [
   property<PresentedProof>({

@@ -1,26 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { grantScopes, isScope } from "../../../src/broker/scope.ts";
-
-test("a scope has exactly three non-empty parts and only the identifier may be a star", () => {
-  for (const good of ["read:candidates:J42", "write:scores:*", "read:a.b-c_d~e:1"]) assert.ok(isScope(good), good);
-  const bad = [
-    "",
-    "read",
-    "read:a",
-    "read:a:",
-    ":a:b",
-    "read::b",
-    "*:a:b",
-    "read:*:b",
-    "read:a:b:c",
-    "read:a:b*",
-    "read:a:b c",
-    "read:a:b\n",
-  ];
-  for (const text of bad) assert.ok(!isScope(text), JSON.stringify(text));
-});
+import { grantScopes } from "../../../src/broker/scope.ts";
 
 test("nothing requested grants everything registered, and only that", () => {
   assert.deepEqual(grantScopes(["read:a:1", "write:b:*"], []), { granted: ["read:a:1", "write:b:*"] });

@@ -139,6 +139,15 @@ test("parts that contradict each other are refused", () => {
   for (const [path, value] of cases) assert.ok(paths(value).includes(path), `${path} in ${paths(value).join(" ")}`);
 });
 
+test("a new signing key is published for longer than the gateway keeps the key set of its issuer", () => {
+  const [entry] = base.issuers;
+  const issuers = [{ ...entry, jwks: { url: "http://127.0.0.1:8081/jwks", max_age_s: 240, cooldown_s: 30 } }];
+  const broker = { issuer: entry?.issuer, trust_domain: "acme.example" };
+  const long = load({ ...base, issuers, broker: { ...broker, key_overlap_s: 300 } });
+  assert.ok(long.ok, JSON.stringify(long));
+  assert.deepEqual(paths({ ...base, issuers, broker: { ...broker, key_overlap_s: 299 } }), ["broker.key_overlap_s"]);
+});
+
 test("the head of a request may take as long as the whole request", () => {
   const limits = { headers_timeout_ms: 2000, request_timeout_ms: 2000 };
   const loaded = load({ ...base, limits });

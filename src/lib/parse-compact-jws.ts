@@ -1,7 +1,7 @@
 // In: text that claims to be a compact JWS (RFC 7515 section 7.1). Out: its decoded parts, or a problem.
 // Trusts nothing and verifies no signature. One byte string has exactly one accepted text.
-import { err, ok } from "../lib/result.ts";
-import type { Result } from "../lib/result.ts";
+import { err, ok } from "./result.ts";
+import type { Result } from "./result.ts";
 import { parseStrictObject } from "./strict-json.ts";
 import type { JsonObject } from "./strict-json.ts";
 

@@ -1,6 +1,6 @@
 // In: a SPIFFE id or its parts. Out: the identity of an agent, or undefined.
 // Trusts nothing: each segment is one of SPIFFE-ID section 2.2, so no part can change the meaning of another.
-import type { AgentIdentity } from "./agent.ts";
+import type { AgentIdentity } from "../token/agent.ts";
 
 const SEGMENT_CHARS_MAX = 128;
 const SEGMENT = /^[A-Za-z0-9._-]+$/;

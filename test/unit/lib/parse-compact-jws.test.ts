@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { decodeBase64url, parseCompactJws, parseJwsPayload } from "../../../src/token/parse-compact-jws.ts";
-import { parseStrictObject } from "../../../src/token/strict-json.ts";
-import { encode } from "./token-fixtures.ts";
+import { decodeBase64url, parseCompactJws, parseJwsPayload } from "../../../src/lib/parse-compact-jws.ts";
+import { parseStrictObject } from "../../../src/lib/strict-json.ts";
+import { encode } from "../token/token-fixtures.ts";
 
 const HEADER = encode({ alg: "ES256" });
 const problemOf = (text: string, max = 1000) => {

@@ -2,8 +2,8 @@
 // Trusts nothing: private, symmetric, weak, malformed and off-curve keys are refused.
 import { createPublicKey, hash } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { err, ok } from "../lib/result.ts";
-import type { Result } from "../lib/result.ts";
+import { err, ok } from "./result.ts";
+import type { Result } from "./result.ts";
 import { decodeBase64url } from "./parse-compact-jws.ts";
 import { isRocaModulus } from "./roca-modulus.ts";
 import { isObject } from "./strict-json.ts";
