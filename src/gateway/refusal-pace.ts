@@ -76,7 +76,9 @@ export function createRefusalPace(loopTime: LoopTime): RefusalPace {
     if (own !== undefined && own.size > 0) peers.set(one.peer, own);
   }
 
+  /** The one whose turn it is, where there is credit for it. */
   function next(): Waiting | undefined {
+    if (!open && credit < REFUSAL_US) return undefined;
     oldestFirst = !oldestFirst;
     return firstOf(oldestFirst ? all : (firstOf(peers.values()) ?? all));
   }
@@ -84,9 +86,7 @@ export function createRefusalPace(loopTime: LoopTime): RefusalPace {
   function giveWaiting(): void {
     timer = undefined;
     refill();
-    while (open || credit >= REFUSAL_US) {
-      const one = next();
-      if (one === undefined) break;
+    for (let one = next(); one !== undefined; one = next()) {
       remove(one);
       // Who left costs nothing.
       if (one.connection.destroyed) continue;

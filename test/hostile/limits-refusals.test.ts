@@ -29,11 +29,11 @@ describe("H18 a flood of refusals", () => {
     LIMIT,
     async () => {
       const agent = await g.agent();
-      let flooding = true;
+      const flood = { isOver: false };
       const served: number[] = [];
       const proven = (async () => {
         do served.push((await agent.call(g.url + PATH)).status);
-        while (flooding);
+        while (!flood.isOver);
       })();
       await Promise.all(
         Array.from({ length: CONNECTIONS }, async (_, connection) => {
@@ -47,7 +47,7 @@ describe("H18 a flood of refusals", () => {
           raw.destroy();
         }),
       );
-      flooding = false;
+      flood.isOver = true;
       await proven;
       assert.deepEqual(new Set(served), new Set([200]));
       await call(`${g.url}/after`);
