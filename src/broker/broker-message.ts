@@ -2,6 +2,7 @@
 import type { BrokerConfig } from "../config/schema.ts";
 import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
+import type { KeyFacts } from "./keys/key-ring.ts";
 
 export interface BrokerThreadData {
   readonly broker: BrokerConfig;
@@ -32,14 +33,32 @@ export interface BrokerLog {
   readonly left_out?: number;
 }
 
+/** What the supervisor may ask the issuer's thread: parameters and result of each method. */
+export interface BrokerMethods {
+  "keys.list": { readonly params: Readonly<Record<string, never>>; readonly result: readonly KeyFacts[] };
+  "keys.rotate": { readonly params: Readonly<Record<string, never>>; readonly result: KeyFacts };
+}
+
+/** An expected refusal, as the operators' API answers it. */
+export interface CallProblem {
+  readonly status: number;
+  readonly code: string;
+  /** One sentence: no secret, and nothing of another application. */
+  readonly detail: string;
+}
+
 export type FromBroker =
   | { readonly type: "ready"; readonly url: string }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "log"; readonly entry: BrokerLog }
   /** Credentials that were ended or replaced. `id` is the broker's own number of this message. */
-  | { readonly type: "feed"; readonly id: number; readonly events: readonly FeedEvent[] };
+  | { readonly type: "feed"; readonly id: number; readonly events: readonly FeedEvent[] }
+  /** To a call of that number: its result, or why it is refused. */
+  | { readonly type: "answer"; readonly id: number; readonly result: unknown }
+  | { readonly type: "answer"; readonly id: number; readonly problem: CallProblem };
 
 export type ToBroker =
   | { readonly type: "close" }
+  | { readonly type: "call"; readonly id: number; readonly method: string; readonly params: unknown }
   /** Every data thread enforces what the feed of this number said. */
   | { readonly type: "fed"; readonly id: number };

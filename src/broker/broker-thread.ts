@@ -5,6 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
+import { answerCall, keyHandlers } from "./answer-call.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
@@ -106,7 +107,12 @@ async function start(): Promise<void> {
   server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
 
   parentPort?.on("message", (message: ToBroker) => {
-    if (message.type !== "close") return;
+    if (message.type === "call") {
+      void answerCall(keyHandlers(keyRing), message, ({ message: detail }) =>
+        log({ level: "error", event: "issuer_error", detail: bounded(detail) }),
+      ).then(post);
+      return;
+    }
     keyRing.close();
     server.close(() => parentPort?.close());
     server.closeIdleConnections();

@@ -5,6 +5,7 @@ import type { BrokerConfig } from "../config/schema.ts";
 import type { FeedEvent } from "../containment/revocation.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import { workerUrl } from "../lib/worker-url.ts";
+import { type BrokerCall, createBrokerCalls } from "./broker-calls.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 
 export interface BrokerOptions {
@@ -26,6 +27,8 @@ export interface BrokerOptions {
 export interface Broker {
   /** Where it listens; the issuer's own URL is in its configuration. */
   readonly url: string;
+  /** Asks the thread; always resolves, within seconds. */
+  readonly call: BrokerCall;
   close(): Promise<void>;
 }
 
@@ -50,6 +53,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     env: {},
     name: "broker",
   });
+  const calls = createBrokerCalls((message) => worker.postMessage(message));
   let closing = false;
   let started = false;
   let failure: Error | undefined;
@@ -71,6 +75,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const url = await new Promise<string>((resolve, reject) => {
     worker.on("message", (message: FromBroker) => {
       if (message.type === "log") options.onLog(message.entry);
+      else if (message.type === "answer") calls.answered(message);
       else if (message.type === "ready") resolve(message.url);
       else if (message.type === "feed") feed(message.id, message.events);
       else reject(startError(message.code, message.message, broker));
@@ -80,6 +85,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       reject(new BrokerStartError("broker_failed", `The issuer failed: ${error.message}`));
     });
     worker.once("exit", (code) => {
+      calls.end();
       reject(new BrokerStartError("broker_failed", `The issuer's thread ended with code ${code}.`));
       if (started && !closing) options.onExit(failure ?? new Error(`the issuer's thread ended with code ${code}`));
     });
@@ -88,6 +94,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   return {
     url,
+    call: calls.call,
     async close() {
       closing = true;
       const message: ToBroker = { type: "close" };

@@ -1,14 +1,18 @@
 // In: the broker's configuration. Out: a running issuer, and a successor for one whose thread ended.
 // While it is away, tokens that were issued stay valid: the data threads keep its keys (stale while unreachable).
+import { type BrokerCall, ISSUER_AWAY } from "../broker/broker-calls.ts";
 import { type Broker, startBroker } from "../broker/start-broker.ts";
 import type { Config } from "../config/schema.ts";
 import { type ClockBase, createClock } from "../lib/clock.ts";
+import { err } from "../lib/result.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
 
 export interface SupervisedIssuer {
   readonly url: string;
   /** False while its thread is gone: nobody gets a token, and those that were issued stay valid. */
   readonly running: boolean;
+  /** Asks the issuer's thread; fails at once while it is away. */
+  readonly call: BrokerCall;
   close(): Promise<void>;
 }
 
@@ -78,6 +82,7 @@ export async function superviseIssuer(
     get running() {
       return running !== undefined;
     },
+    call: async (method, params) => (running === undefined ? err(ISSUER_AWAY) : running.call(method, params)),
     async close() {
       closed = true;
       clearTimeout(timer);
