@@ -134,6 +134,7 @@ test("each authorization detail is covered by one of the parent of the same type
     assert.deepEqual(narrowDetails(parent, [parent[1], entry]), { ok: false, error: { index: 1 } });
   }
   assert.ok(!narrowDetails([{ a: 1 }], [{ a: 1 }]).ok, "a detail without a type is nobody's");
+  assert.ok(!narrowDetails([{ type: ["a", "b"] }], [{ type: "a" }]).ok, "a type is one text, not a choice");
 });
 
 test("a value that is nested beyond every limit is refused, not followed", () => {
