@@ -1,7 +1,10 @@
-// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail.
+// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail,
+// or on a route of kind `mcp` a JSON-RPC error that tells the same.
 // Trusts: nothing of the request goes into the answer but the gateway's own request id.
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { errorObject } from "../action/mcp/error-object.ts";
+import type { RpcId } from "../action/mcp/parse-message.ts";
 import { type Denial, REASONS } from "../errors.ts";
 
 /** What a 401 adds (RFC 9449 section 7.1, RFC 9110 section 11.6.1). */
@@ -17,6 +20,8 @@ export interface Answer extends Challenge {
   readonly allow?: string | undefined;
   /** The rest of the request was not read: the connection cannot be used again. */
   readonly close: boolean;
+  /** Where the caller speaks MCP: the id of its request, and the versions that are spoken here. */
+  readonly rpc?: { readonly id: RpcId | undefined; readonly versions: readonly string[] } | undefined;
 }
 
 /** Seconds after which a 429 or 503 is worth another try. */
@@ -28,10 +33,15 @@ export function problemDocument(denial: Denial, requestId: string): string {
   return JSON.stringify({ type: `urn:cordon:problem:${code}`, title, status, code, request_id: requestId });
 }
 
+function bodyOf({ denial, requestId, rpc }: Omit<Answer, "close">): string {
+  if (rpc === undefined) return problemDocument(denial, requestId);
+  return errorObject(denial, rpc.id, requestId, rpc.versions);
+}
+
 function headersOf(answer: Answer, bytes: number): [string, string][] {
   const { status } = REASONS[answer.denial.reason];
   const headers: [string, string][] = [
-    ["content-type", "application/problem+json"],
+    ["content-type", answer.rpc === undefined ? "application/problem+json" : "application/json"],
     ["content-length", String(bytes)],
     ["cache-control", "no-store"],
     ["x-cordon-request-id", answer.requestId],
@@ -50,7 +60,7 @@ export function answerDenial(response: ServerResponse, answer: Answer): void {
     response.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
+  const body = bodyOf(answer);
   const { status } = REASONS[answer.denial.reason];
   // Nobody is there to read a 499; the status stands in the log only.
   if (status === 499) {
@@ -67,7 +77,7 @@ export function answerOnSocket(socket: Duplex, answer: Omit<Answer, "close">): v
     socket.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
+  const body = bodyOf(answer);
   const { status } = REASONS[answer.denial.reason];
   const headers = headersOf({ ...answer, close: true }, Buffer.byteLength(body));
   const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");

@@ -202,7 +202,8 @@ function answer(
   // A head that means different things to different readers: what follows it on this connection is not trusted either.
   const odd = refusal.denial.reason.startsWith("exchange.");
   const close = odd || (unread && (expectsContinue || declared > DISCARD_BYTES_MAX));
-  answerDenial(response, { ...refusal, requestId: x.requestId, close });
+  const rpc = x.rpc === undefined ? undefined : { id: x.rpc.id, versions: x.route?.mcp?.versions ?? [] };
+  answerDenial(response, { ...refusal, requestId: x.requestId, close, rpc });
 }
 
 function note(x: ExchangeFacts, refusal: Refusal): void {
