@@ -332,8 +332,10 @@ describe("messages on a route of kind mcp", LIMIT, () => {
 
   test("what the tool fails at is a JSON-RPC error too, with the id of the request", async () => {
     tool.answer = (_request, response) => void response.destroy();
-    const answer = await post(agent, url, inSession("tools/call", ECHO, {}, "call-1"));
-    assert.deepEqual(errorOf(answer), [502, "call-1", -32_000, "bad_gateway"]);
+    for (const id of ["call-1", "", "ключ-\u2028-\u{1f511}", 0, -9_007_199_254_740_991]) {
+      const answer = await post(agent, url, inSession("tools/call", ECHO, {}, id));
+      assert.deepEqual(errorOf(answer), [502, id, -32_000, "bad_gateway"]);
+    }
   });
 
   test("a blocked agent gets a JSON-RPC error with its code", async () => {

@@ -37,7 +37,9 @@ export function rpcCode(reason: Reason): number {
   return status === 500 ? INTERNAL_ERROR : REFUSED;
 }
 
-/** JSON text. `supported` are the versions that a refused one is answered with. */
+const BEYOND_ASCII = /[\u0080-\uffff]/g;
+
+/** JSON text in ASCII. `supported` are the versions that a refused one is answered with. */
 export function errorObject(
   denial: Denial,
   id: RpcId | undefined,
@@ -46,7 +48,7 @@ export function errorObject(
 ): string {
   const { status, code, title } = REASONS[denial.reason];
   const versions = denial.reason === "mcp.version" ? { supported, requested: denial.detail ?? "" } : {};
-  return JSON.stringify({
+  const text = JSON.stringify({
     jsonrpc: "2.0",
     // Of a request whose id is not known, MCP's error response has none.
     ...(id === undefined ? {} : { id }),
@@ -56,4 +58,6 @@ export function errorObject(
       data: { code, status, request_id: requestId, ...versions },
     },
   });
+  // The id is the client's own text.
+  return text.replace(BEYOND_ASCII, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
