@@ -7,7 +7,7 @@ import type { Operator, Operators, Permission, Role } from "./operators.ts";
 export interface ChangeRecord {
   readonly operator: string;
   readonly role: Role;
-  /** `containment.blocked`, `containment.release`, `policy.reload`, `policy.data`, `operators.add`, `operators.remove` .. */
+  /** `containment.blocked`, `containment.release`, `policy.reload`, `policy.data`, `operators.add`, `keys.rotate`, `operators.remove` .. */
   readonly action: string;
   readonly target: string;
   readonly reason: string;

@@ -3,9 +3,9 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Level } from "../containment/state.ts";
 import { checkReason, checkTarget, validateChange } from "../containment/validate-change.ts";
-import type { Result } from "../lib/result.ts";
 import { type AdminContext, operatorOf } from "./admin-context.ts";
 import type { Applied } from "./control-plane.ts";
+import { logged } from "./log-change.ts";
 import type { Operator, Role } from "./operators.ts";
 import { sendProblem } from "./problem.ts";
 import { entryJson } from "./read-routes.ts";
@@ -13,33 +13,6 @@ import * as schemas from "./schemas.ts";
 
 /** The data of a large organisation; more belongs into a bundle. */
 const POLICY_DATA_BYTES_MAX = 8 * 1024 * 1024;
-
-interface Attempt {
-  readonly action: string;
-  readonly target: string;
-  readonly reason: string;
-}
-
-/** Runs one change and logs it whatever becomes of it; a throw is logged as failed and passed on. */
-async function logged<T>(
-  context: AdminContext,
-  operator: Operator,
-  attempt: Attempt,
-  change: () => Result<T, string> | Promise<Result<T, string>>,
-): Promise<Result<T, string>> {
-  const record = { operator: operator.name, role: operator.role, ...attempt };
-  let result: Result<T, string>;
-  try {
-    result = await change();
-  } catch (error) {
-    context.logChange({ ...record, outcome: "failed", detail: error instanceof Error ? error.message : "unknown" });
-    throw error;
-  }
-  context.logChange(
-    result.ok ? { ...record, outcome: "applied" } : { ...record, outcome: "refused", detail: result.error },
-  );
-  return result;
-}
 
 export function addContainmentRoutes(server: FastifyInstance, context: AdminContext): void {
   const { control } = context;

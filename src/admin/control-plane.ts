@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: what the operators' API may ask of the running gateway.
 // The supervisor implements it; the API checks who asks and whether they may, the supervisor only does it.
+import type { BrokerCall } from "../broker/broker-calls.ts";
 import type { ContainmentEntry, Level, Mode } from "../containment/state.ts";
 import type { ContainmentChange } from "../containment/validate-change.ts";
 import type { Result } from "../lib/result.ts";
@@ -112,6 +113,8 @@ export interface ControlPlane {
   containments(): readonly ContainmentEntry[];
   /** Newest first, at most `limit` lines, only epochs below `beforeEpoch` where given. */
   containmentHistory(limit: number, beforeEpoch?: number): readonly ContainmentHistoryLine[];
+  /** Asks the embedded issuer; refuses with a problem where none is configured, or while it is away. */
+  readonly issuer: BrokerCall;
   agents(): readonly SeenAgent[] | Promise<readonly SeenAgent[]>;
   /** Prometheus text format. */
   metrics(): Promise<string>;

@@ -11,13 +11,13 @@ export const ROLES = ["viewer", "responder", "policy_editor", "admin"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** What a route asks for. Every role may read. */
-export type Permission = "read" | "contain" | "policy" | "operators";
+export type Permission = "read" | "contain" | "policy" | "issuer" | "operators";
 
 const PERMISSIONS: Record<Role, readonly Permission[]> = {
   viewer: ["read"],
   responder: ["read", "contain"],
   policy_editor: ["read", "policy"],
-  admin: ["read", "contain", "policy", "operators"],
+  admin: ["read", "contain", "policy", "issuer", "operators"],
 };
 
 export interface Operator {

@@ -26,6 +26,7 @@ const TITLES: Record<number, string> = {
   429: "Too many failed attempts.",
   500: "The gateway failed.",
   503: "Not available at the moment.",
+  504: "No answer in time.",
 };
 
 export const PROBLEM_TYPE = "application/problem+json";

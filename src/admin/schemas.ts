@@ -106,6 +106,15 @@ export const AGENTS = shape({
   ),
 });
 
+const key = {
+  kid: text,
+  state: { type: "string", enum: ["next", "active", "retired"] },
+  since: time,
+  next_change: time,
+};
+export const KEY = shape(key);
+export const KEYS = shape({ keys: list(KEY) });
+
 const operator = { name: text, role: { type: "string", enum: ROLES }, created_at: time, created_by: text };
 export const OPERATOR = shape(operator);
 export const OPERATORS = shape({ operators: list(OPERATOR) });

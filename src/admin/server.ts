@@ -8,6 +8,7 @@ import type { AdminContext, ChangeRecord } from "./admin-context.ts";
 import { addContainmentRoutes, addOperatorRoutes, addPolicyRoutes } from "./change-routes.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { createFailedAttempts } from "./failed-attempts.ts";
+import { addKeyRoutes } from "./issuer-routes.ts";
 import { may, type Operators, type Permission } from "./operators.ts";
 import { PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
 import { addReadRoutes } from "./read-routes.ts";
@@ -102,6 +103,7 @@ export async function createAdminServer(options: AdminServerOptions): Promise<Ad
       addContainmentRoutes(v1, context);
       addPolicyRoutes(v1, context);
       addOperatorRoutes(v1, context);
+      addKeyRoutes(v1, context);
     },
     { prefix: "/v1" },
   );
@@ -244,7 +246,11 @@ function refuseMalformed(_error: Error, socket: Socket): void {
 function openApi(version: string) {
   return {
     openapi: "3.1.0",
-    info: { title: "Cordon operators' API", version, description: "Status, policy, containment and operators." },
+    info: {
+      title: "Cordon operators' API",
+      version,
+      description: "Status, policy, containment, the issuer and operators.",
+    },
     components: { securitySchemes: { operator: { type: "http" as const, scheme: "bearer" } } },
     security: [{ operator: [] }],
   };

@@ -8,7 +8,26 @@ export type CordonErrorCode =
   | "target_refused"
   | "body_not_repeatable"
   | "gateway_unreachable"
-  | "usage";
+  | "usage"
+  // What an issuer says finer than OAuth does (its member `code`); refusals.ts says what to do.
+  | "launch_token_invalid"
+  | "launch_token_spent"
+  | "launch_token_expired"
+  | "key_used_before"
+  | "scope_beyond_ceiling"
+  | "principal_not_allowed"
+  | "depth_exceeded"
+  | "expiry_beyond_parent"
+  | "record_invalid"
+  | "delegate_mismatch"
+  | "renewals_exhausted"
+  | "renewal_too_early"
+  | "revoked"
+  // What the library finds by itself.
+  | "delegation_too_wide"
+  | "token_expired"
+  | "authority_ended"
+  | "agent_closed";
 
 /** `code` is stable; `status` and `error` are those of the server's answer where there was one (RFC 6749 section 5.2). */
 export class CordonError extends Error {

@@ -15,6 +15,7 @@ export interface DpopFetchOptions {
 
 /** The first error code of a DPoP challenge (RFC 9449 section 7.1). */
 const NONCE_CHALLENGE = /^DPoP\b.*\berror="?use_dpop_nonce\b/i;
+const TOKEN_CHALLENGE = /^DPoP\b.*\berror="?invalid_token\b/i;
 
 /**
  * A drop-in for `fetch`, for example as the `fetch` option of the MCP SDK's transports.
@@ -40,7 +41,7 @@ export function createDpopFetch(options: DpopFetchOptions): typeof fetch {
     // A Request's body can be read once: the first attempt gets a copy, the second one the original.
     const ownBody = init?.body === undefined ? request?.body : undefined;
 
-    const attempt = async (target: typeof input): Promise<Response> => {
+    const attempt = async (target: typeof input): Promise<Attempt> => {
       const accessToken = await getToken();
       const headers = new Headers(init?.headers ?? request?.headers);
       headers.set("authorization", `DPoP ${accessToken}`);
@@ -48,16 +49,21 @@ export function createDpopFetch(options: DpopFetchOptions): typeof fetch {
       const response = await send(target, { ...init, method, headers, redirect: init?.redirect ?? "manual" });
       const nonce = response.headers.get("dpop-nonce");
       if (nonce !== null) nonces.set(url.origin, nonce);
-      return response;
+      return { response, accessToken };
     };
 
-    const response = await attempt(ownBody ? (request?.clone() ?? input) : input);
-    const challenge = response.headers.get("www-authenticate") ?? "";
-    const asked = response.status === 401 && NONCE_CHALLENGE.test(challenge) && response.headers.has("dpop-nonce");
-    if (!asked) {
+    const first = await attempt(ownBody ? (request?.clone() ?? input) : input);
+    const asksForNonce = isChallenge(first.response, NONCE_CHALLENGE) && first.response.headers.has("dpop-nonce");
+    // A token may be superseded between its choice and its arrival: with its successor the request is as good as new.
+    const isSuperseded =
+      !asksForNonce &&
+      isChallenge(first.response, TOKEN_CHALLENGE) &&
+      repeatable &&
+      (await getToken()) !== first.accessToken;
+    if (!asksForNonce && !isSuperseded) {
       // Nobody reads the original any more: what the copy has buffered for it may go.
       await ownBody?.cancel();
-      return response;
+      return first.response;
     }
     if (!repeatable) {
       throw new CordonError(
@@ -65,7 +71,16 @@ export function createDpopFetch(options: DpopFetchOptions): typeof fetch {
         "The server asks for a nonce, and a streamed body cannot be sent again.",
       );
     }
-    await response.body?.cancel();
-    return attempt(input);
+    await first.response.body?.cancel();
+    return (await attempt(input)).response;
   };
+}
+
+interface Attempt {
+  readonly response: Response;
+  readonly accessToken: string;
+}
+
+function isChallenge(response: Response, challenge: RegExp): boolean {
+  return response.status === 401 && challenge.test(response.headers.get("www-authenticate") ?? "");
 }

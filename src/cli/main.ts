@@ -8,6 +8,7 @@ import { register as registerAudit } from "./audit-commands.ts";
 import { register as registerCall } from "./call-command.ts";
 import { register as registerConfig } from "./config-commands.ts";
 import { register as registerControl } from "./control-commands.ts";
+import { register as registerIssuer } from "./issuer-commands.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
@@ -45,6 +46,7 @@ function createProgram(): Command {
     registerConfig,
     registerPolicy,
     registerControl,
+    registerIssuer,
     registerAudit,
   ]) {
     register(program);

@@ -6,6 +6,7 @@ import { maskConfig } from "../config/mask-config.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { Clock, ClockBase } from "../lib/clock.ts";
+import { err } from "../lib/result.ts";
 import { attachReplayTable } from "../token/replay-table.ts";
 import type { ContainmentManager } from "./containment-manager.ts";
 import type { PolicyManager } from "./policy-manager.ts";
@@ -35,6 +36,12 @@ export interface ControlOptions {
   readonly startedAt: string;
   readonly stopping: () => boolean;
 }
+
+const NO_ISSUER = Object.freeze({
+  status: 404,
+  code: "no_issuer",
+  detail: "This gateway has no issuer of its own; configure `broker` to have one.",
+});
 
 export function createControl(options: ControlOptions): ControlPlane {
   const { config, clock, pool, epoch, containment, policy, audit, issuer, messages } = options;
@@ -101,6 +108,7 @@ export function createControl(options: ControlOptions): ControlPlane {
     release: (level, id, reason, by) => containment.release(level, id, reason, by),
     containments: () => containment.entries(),
     containmentHistory: (limit, beforeEpoch) => options.store.history(limit, beforeEpoch),
+    issuer: async (method, params) => (issuer === undefined ? err(NO_ISSUER) : issuer.call(method, params)),
     async agents() {
       await messages.collect(pool);
       return options.seen.list((refs) => containment.modeFor(refs));

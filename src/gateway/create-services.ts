@@ -20,6 +20,7 @@ import { attachInFlight, flightSlots } from "./in-flight.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
+import { createResourceMetadata } from "./resource-metadata.ts";
 import { createSeenAgents } from "./seen-agents.ts";
 import type { PublicOrigin, Route, Services } from "./services.ts";
 import type { DataThreadStart, FromThread } from "./thread-messages.ts";
@@ -116,7 +117,8 @@ function originsOf(config: Config): Map<string, PublicOrigin> {
   const origins = new Map<string, PublicOrigin>();
   for (const text of config.public_origins) {
     const url = new URL(text);
-    const origin = { origin: url.origin, host: url.host };
+    const metadata = createResourceMetadata(config, url.origin);
+    const origin = { origin: url.origin, host: url.host, metadata };
     const scheme = url.protocol.slice(0, -1);
     const port = url.port || (scheme === "https" ? "443" : "80");
     for (const host of [url.host, `${url.hostname}:${port}`]) {

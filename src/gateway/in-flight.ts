@@ -18,7 +18,8 @@ const INTENDED = 2;
 const FINISHED = 4;
 const OUTCOME_AT = 4;
 const STATUS_AT = 8;
-const OUTCOMES: readonly Outcome[] = ["forwarded", "denied", "failed", "mirrored"];
+const OUTCOME_MASK = 15;
+const OUTCOMES: readonly Outcome[] = ["forwarded", "denied", "failed", "mirrored", "answered"];
 
 /** Refused exchanges beyond `exchanges_max` are open for a moment too, and finished ones keep their slot for KEPT_MS. */
 const SLOTS_ABOVE_LIMIT = 4096;
@@ -117,7 +118,7 @@ export function takeOpen(shared: SharedArrayBuffer, thread: number, slots: numbe
     if (word === FREE) continue;
     const start = slot * SLOT_BYTES;
     const length = Math.min(bytes[start + LENGTH_AT] ?? 0, ID_BYTES_MAX);
-    const outcome = OUTCOMES[(word >> OUTCOME_AT) & 3] ?? "failed";
+    const outcome = OUTCOMES[(word >> OUTCOME_AT) & OUTCOME_MASK] ?? "failed";
     open.push({
       requestId: bytes.toString("latin1", start, start + length),
       intended: (word & INTENDED) !== 0,

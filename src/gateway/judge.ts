@@ -6,7 +6,7 @@ import { cutInputText, type InputParts, inputText, requestMembers } from "../act
 import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
 import { parseJson } from "../action/parse-json.ts";
 import { parseTarget, type Target } from "../action/parse-target.ts";
-import { type Denial, deny, type Reason } from "../errors.ts";
+import { type Denial, deny, REASONS, type Reason } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision, PolicyRevision } from "../policy/decision.ts";
 import { TEXT_CHARACTERS_MAX } from "../telemetry/entry-members.ts";
@@ -86,7 +86,9 @@ export async function judge(
   const authenticated = pending instanceof Promise ? await pending : pending;
   s.metrics.stepUs("authenticate", (performance.now() - startedAt) * 1000);
   if (!authenticated.ok) {
-    const { wwwAuthenticate, dpopNonce, ...denial } = authenticated.error;
+    const { wwwAuthenticate: challenge, dpopNonce, ...denial } = authenticated.error;
+    // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
+    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce });
   }
   const agent = authenticated.value;
@@ -160,7 +162,7 @@ export async function judge(
   });
   if (outcome.denial !== null) {
     const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(outcome.denial.reason);
-    if (!relaxed) return refuse(outcome.denial);
+    if (!relaxed) return refuse(outcome.denial, `DPoP ${origin.metadata.challenge}`);
   }
   return ok({
     route,
@@ -186,13 +188,14 @@ export async function judge(
   });
 }
 
-interface Head {
+export interface Head {
   readonly headers: HeaderFacts;
   readonly origin: PublicOrigin;
   readonly target: Target;
 }
 
-function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Result<Head, Denial> {
+/** Notes what it read in the facts, for the log. */
+export function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Result<Head, Denial> {
   if (request.httpVersionMajor !== 1) return err(deny("exchange.malformed", `HTTP/${request.httpVersion}`));
   const headers = checkHeaders(request.rawHeaders, s.config.limits.headers_max);
   if (!headers.ok) return headers;
@@ -333,6 +336,7 @@ function applyObligations(
   return true;
 }
 
-function refuse(denial: Denial): JudgeResult {
-  return err({ denial });
+/** `challenge`: for a 403, which says by it where another token can be had (RFC 9110 section 15.5.4). */
+function refuse(denial: Denial, challenge?: string): JudgeResult {
+  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge } : { denial });
 }

@@ -20,7 +20,7 @@ import { answerDenial, answerOnSocket } from "./answer.ts";
 import { awaitTurn, standsBehind } from "./await-turn.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
-import { judge, type Judged, type Refusal } from "./judge.ts";
+import { judge, type Judged, readHead, type Refusal } from "./judge.ts";
 import {
   finishExchange,
   NOTHING_KNOWN,
@@ -29,6 +29,7 @@ import {
   recordIntent,
   recordOutcome,
 } from "./record-exchange.ts";
+import { answerMetadata, isMetadataPath, mayBeMetadata, refuseMetadataMethod } from "./resource-metadata.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import { tunnelExchange } from "./tunnel-exchange.ts";
@@ -57,6 +58,7 @@ export async function runExchange(
         return;
       }
       if (s.draining) response.shouldKeepAlive = false;
+      if (mayBeMetadata(request.url) && describeResource(s, x, request, response)) return;
       const allowed = await admit(s, x, request, false, () => {
         if (expectsContinue) response.writeContinue();
       });
@@ -70,6 +72,23 @@ export async function runExchange(
     },
     (refusal) => answer(x, refusal, request, response, expectsContinue),
   );
+}
+
+/** True where the request was for the metadata and is answered; the gateway's own state does not matter to it. */
+function describeResource(s: Services, x: ExchangeFacts, request: IncomingMessage, response: ServerResponse): boolean {
+  const head = readHead(s, x, request);
+  if (!head.ok || !isMetadataPath(head.value.target.path)) return false;
+  const refusal = refuseMetadataMethod(x.method);
+  if (refusal !== undefined) {
+    answer(x, refusal, request, response, true);
+    return true;
+  }
+  // A body has no meaning here and is not read.
+  if (head.value.headers.hasBody) response.shouldKeepAlive = false;
+  answerMetadata(response, head.value.origin.metadata.document, x.requestId);
+  x.status = 200;
+  x.outcome = "answered";
+  return true;
 }
 
 export async function runUpgrade(

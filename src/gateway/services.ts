@@ -20,6 +20,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
 
@@ -38,6 +39,7 @@ export interface Route {
 export interface PublicOrigin {
   readonly origin: string;
   readonly host: string;
+  readonly metadata: ResourceMetadata;
 }
 
 export interface ListenerFacts {

@@ -24,7 +24,7 @@ export interface EntryIds {
   readonly containmentMode: Mode | "";
 }
 
-export type Outcome = "forwarded" | "denied" | "failed" | "mirrored";
+export type Outcome = "forwarded" | "denied" | "failed" | "mirrored" | "answered";
 
 /** One for every exchange, always, also for the ones that failed. */
 export interface AccessEntry extends EntryIds {

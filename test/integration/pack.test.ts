@@ -21,6 +21,16 @@ routes:
   - { name: a, path: /a, methods: [GET], resource: { type: t, classification: c }, upstream: { url: "https://a.example" } }
 `;
 
+const AGENT_PROGRAM = `
+import { createAgent, CordonError, type Agent, type Delegation } from "cordon/agent";
+export async function rank(launchToken: string, thumbprint: string): Promise<Delegation> {
+  await using agent: Agent = await createAgent({ issuer: "https://issuer.example", launchToken });
+  const response: Response = await agent.fetch(new URL("/ats/jobs/J42", agent.origins[0]));
+  if (!response.ok) throw new CordonError("usage", String(response.status));
+  return agent.delegate({ delegateThumbprint: thumbprint, purpose: "read", scope: ["read:candidates:C1"] });
+}
+`;
+
 function run(command: string, args: readonly string[], cwd: string) {
   const result = spawnSync(command, args, { cwd, encoding: "utf8", timeout: 110_000 });
   assert.equal(result.status, 0, `${command} ${args.join(" ")}\n${result.stdout}${result.stderr}`);
@@ -69,4 +79,15 @@ test("the packed package runs `cordon` without a TypeScript loader", () => {
   const script =
     'const agent = await import("cordon/agent/create-dpop-fetch"); console.log(typeof agent.createDpopFetch)';
   assert.equal(run(process.execPath, ["--input-type=module", "--eval", script], project), "function\n");
+  const library = 'console.log(Object.keys(await import("cordon/agent")).join(" "))';
+  assert.equal(
+    run(process.execPath, ["--input-type=module", "--eval", library], project),
+    "CordonError createAgent createDelegation createDpopFetch createDpopProof createKey createLauncher mcpTransportOptions parseKey\n",
+  );
+
+  // Its types must hold for a strict user of the package, who has the declarations alone.
+  writeFileSync(join(project, "agent.ts"), AGENT_PROGRAM);
+  const tsc = join(root, "node_modules", ".bin", "tsc");
+  const types = ["--types", "node", "--typeRoots", join(root, "node_modules", "@types")];
+  run(tsc, ["--strict", "--noEmit", "--target", "es2024", "--module", "nodenext", ...types, "agent.ts"], project);
 });

@@ -76,6 +76,10 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       [
         { epoch: 1, level: "agent" as const, id: "a", mode: "active" as const, reason: "r", by: "admin", atMs: 0 },
       ].slice(0, limit),
+    issuer: async (method, params) => {
+      changes.push({ name: method, values: [params] });
+      return err({ status: 404, code: "no_issuer", detail: "This gateway has no issuer of its own." });
+    },
     agents: () => [
       {
         id: "spiffe://acme.example/agent/o/t/i",
