@@ -75,6 +75,7 @@ export const REASONS = {
   "token.lifetime": invalidToken(),
   "token.unbound": invalidToken("The access token is not bound to a key (`cnf`)."),
   "token.claims": invalidToken(),
+  "token.delegation": invalidToken("The delegation that the access token claims is not proven by its records."),
 
   // proof: RFC 9449 section 4.3
   "proof.missing": invalidProof("Send exactly one DPoP header."),

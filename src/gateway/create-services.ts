@@ -20,6 +20,7 @@ import { attachInFlight, flightSlots } from "./in-flight.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
+import { createRefusalPace } from "./refusal-pace.ts";
 import { createResourceMetadata } from "./resource-metadata.ts";
 import { createSeenAgents } from "./seen-agents.ts";
 import type { PublicOrigin, Route, Services } from "./services.ts";
@@ -73,6 +74,7 @@ export function createServices(given: {
     pending: attachPendingAnswers(start.shared.pending, thread),
     flight: attachInFlight(start.shared.flight, thread, flightSlots(config)),
     denials: createDenialCounter(clock.nowMs()),
+    refusals: createRefusalPace(() => performance.eventLoopUtilization()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
     notify,

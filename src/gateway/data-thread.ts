@@ -137,6 +137,7 @@ function recordDenials(): void {
 /** SIGTERM: no new connections, what is in flight ends within the limit, then everything is flushed. */
 async function drain(timeoutMs: number): Promise<void> {
   services.draining = true;
+  services.refusals.flush();
   const closed = drains.map((one) => one.stop());
   let close: NodeJS.Timeout | undefined;
   const cut = setTimeout(() => {
@@ -227,6 +228,7 @@ async function main(): Promise<void> {
         finishExchange(services, x);
       },
       broken: breakExchange,
+      pace: services.refusals,
       dropped: (facts, limit, address) => {
         services.metrics.connectionRefused(limit);
         tellRefused(facts.name, limit, address);

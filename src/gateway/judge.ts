@@ -21,6 +21,8 @@ import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts
 export interface Refusal extends Challenge {
   readonly denial: Denial;
   readonly allow?: string;
+  /** Of a caller who was proven before: see `AuthDenial`. */
+  readonly known?: boolean | undefined;
 }
 
 export interface Judged {
@@ -86,13 +88,14 @@ export async function judge(
   const authenticated = pending instanceof Promise ? await pending : pending;
   s.metrics.stepUs("authenticate", (performance.now() - startedAt) * 1000);
   if (!authenticated.ok) {
-    const { wwwAuthenticate: challenge, dpopNonce, ...denial } = authenticated.error;
+    const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
     const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
-    return err({ denial, wwwAuthenticate, dpopNonce });
+    return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
   x.agent = agent;
+  if (headers.traceparent === undefined) x.trace = traceOf(headers);
   s.seen.see(agent, x.timeMs);
 
   // 3. containment comes before policy: a blocked agent costs nothing.
@@ -188,6 +191,10 @@ export async function judge(
   });
 }
 
+function traceOf({ traceparent, tracestate }: HeaderFacts): ExchangeFacts["trace"] {
+  return startTrace(traceparent, tracestate);
+}
+
 export interface Head {
   readonly headers: HeaderFacts;
   readonly origin: PublicOrigin;
@@ -204,7 +211,8 @@ export function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage
     return err(deny("exchange.malformed", "Transfer-Encoding in HTTP/1.0"));
   }
   x.host = headers.value.host;
-  x.trace = startTrace(headers.value.traceparent, headers.value.tracestate);
+  // Nothing is sent on for a caller who is not proven: unless the caller began a trace, there is none to begin here.
+  if (headers.value.traceparent !== undefined) x.trace = traceOf(headers.value);
   const host = headers.value.host.toLowerCase();
   const origin = s.origins.get(`${x.listener.scheme} ${host}`) ?? s.origins.get(host);
   if (origin === undefined) return err(deny("exchange.bad_host", "Host names none of public_origins"));

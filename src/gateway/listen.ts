@@ -10,6 +10,7 @@ import type { ListenerConfig, LimitsConfig } from "../config/schema.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { type ConnectionLimit, limitConnections, type PeerConnections } from "../lib/limit-connections.ts";
 import { answerOnSocket } from "./answer.ts";
+import type { RefusalPace } from "./refusal-pace.ts";
 import type { ListenerFacts } from "./services.ts";
 
 export interface ListenerHandlers {
@@ -21,6 +22,8 @@ export interface ListenerHandlers {
   broken(request: IncomingMessage, denial: Denial, socket: Socket): void;
   /** A connection that was closed at once, before TLS and before any request. */
   dropped(listener: ListenerFacts, limit: ConnectionLimit, address: string): void;
+  /** Nobody is proven by what cannot be read. */
+  readonly pace: RefusalPace;
   nextId(): string;
 }
 
@@ -76,6 +79,8 @@ export function createListener(
     else handlers.upgrade(facts, request, socket, head);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // More of it came while its refusal waited.
+    if (refused.has(socket)) return;
     const open = openExchange(socket);
     // The end of the connection is no end of a body: the client left in the middle of it.
     const left = error.code === "HPE_INVALID_EOF_STATE" && open?.req.complete === false;
@@ -95,9 +100,14 @@ export function createListener(
     }
   });
 
+  /** Connections whose last words are given, or wait to be. */
+  const refused = new WeakSet<Duplex>();
+
   function refuse(socket: Socket, denial: Denial): void {
     const requestId = handlers.nextId();
-    answerOnSocket(socket, { denial, requestId });
+    refused.add(socket);
+    socket.pause();
+    handlers.pace.give(socket, () => answerOnSocket(socket, { denial, requestId }));
     handlers.refused(facts, denial, requestId, socket);
   }
 

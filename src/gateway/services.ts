@@ -20,6 +20,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { RefusalPace } from "./refusal-pace.ts";
 import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
@@ -68,6 +69,7 @@ export interface Services {
   readonly pending: PendingAnswers;
   readonly flight: InFlight;
   readonly denials: DenialCounter;
+  readonly refusals: RefusalPace;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
   readonly notify: (message: FromThread) => void;

@@ -7,12 +7,14 @@ import type { IssuerConfig } from "../config/schema.ts";
 import type { Denial, Reason } from "../errors.ts";
 import { err, ok } from "../lib/result.ts";
 import type { Ok, Result } from "../lib/result.ts";
+import { checkDelegation, hopsOf } from "./check-delegation.ts";
+import type { DelegatedToken } from "./check-delegation.ts";
 import type { KeySet } from "./key-set.ts";
 import { mediaTypeOf, parseCompactJws } from "../lib/parse-compact-jws.ts";
 import type { CompactJws, JwsProblem } from "../lib/parse-compact-jws.ts";
 import type { PublicKey } from "../lib/public-key.ts";
 import { createClaimReader } from "./read-claims.ts";
-import type { ClaimReader } from "./read-claims.ts";
+import type { ClaimReader, TokenClaims } from "./read-claims.ts";
 import { createSignatureVerifier } from "../lib/signature-verifier.ts";
 import { memberOf, parseStrictObject } from "../lib/strict-json.ts";
 import type { JsonObject } from "../lib/strict-json.ts";
@@ -44,6 +46,8 @@ interface TrustedIssuer {
   readonly types: ReadonlySet<string | undefined>;
   readonly readClaims: ClaimReader;
   readonly isSpiffe: boolean;
+  /** Whether the configuration says where its chain stands: it then vouches for it itself, and brings no records. */
+  readonly vouchesForChain: boolean;
 }
 
 interface CachedToken {
@@ -187,6 +191,7 @@ function trustedIssuer(config: IssuerConfig, keySets: ReadonlyMap<string, KeySet
     types,
     readClaims: createClaimReader(config),
     isSpiffe,
+    vouchesForChain: config.claims["session.chain"] !== undefined,
   };
 }
 
@@ -238,8 +243,23 @@ function readToken(
   const expiresAt = new Date(expiresAtMs).toISOString();
   const claims = issuer.readClaims(payload, { jti, expiresAt, keyThumbprint });
   if (!claims.ok) return err(deny("token.claims", claims.error));
-  const facts = { claims: claims.value, issuer: config.issuer, jti, confirmation: confirmation.value };
+  const delegated = { claims: claims.value, jkt, expiresAtMs };
+  const proven: Result<TokenClaims, string> = issuer.vouchesForChain ? claims : withProvenChain(payload, delegated);
+  if (!proven.ok) return err(deny("token.delegation", proven.error));
+  const facts = { claims: proven.value, issuer: config.issuer, jti, confirmation: confirmation.value };
   return ok(createVerifiedToken({ ...facts, expiresAtMs, tokenHash }));
+}
+
+/** The claims, with the chain as its records tell it. */
+function withProvenChain(payload: JsonObject, token: DelegatedToken): Result<TokenClaims, string> {
+  const { claims } = token;
+  const lineage = checkDelegation(payload, token);
+  if (!lineage.ok) {
+    const { code, hop, detail } = lineage.error;
+    return err(`${code}${hop === 0 ? "" : ` at hop ${hop}`}: ${detail}`);
+  }
+  if (lineage.value === undefined) return ok(claims);
+  return ok({ ...claims, session: { ...claims.session, chain: hopsOf(lineage.value.records) } });
 }
 
 /** RFC 9449 section 6.1, RFC 8705 section 3.1. A confirmation of another kind could not be checked, so it is refused. */

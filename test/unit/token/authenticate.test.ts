@@ -179,6 +179,16 @@ test("a required nonce is given with the challenge, and the proof that carries i
   );
 });
 
+test("who asks for a nonce is known once its key has proven a caller here, and not before", () => {
+  const authenticate = authenticator("required");
+  const authorization = [`DPoP ${TOKEN}`];
+  const first = denial({ authorization, dpop: [PROOF_OF_TOKEN] }, authenticate);
+  assert.equal(first.known, false);
+  run({ authorization, dpop: [makeProof({ ath: athOf(TOKEN), nonce: first.dpopNonce })] }, authenticate);
+  assert.equal(denial({ authorization, dpop: [PROOF_OF_TOKEN] }, authenticate).known, true);
+  assert.equal(denial({ authorization, dpop: ["garbage"] }, authenticate).known, undefined);
+});
+
 test("when the issuer's keys must be fetched the answer comes later, and an unreachable issuer is no 401", async () => {
   const keys = createKeySet({
     url: "https://i.example/",
