@@ -10,6 +10,7 @@ type Upstream = Route["upstream"];
 export function checkFields(view: ConfigView, report: Report): void {
   checkUnique(view, report);
   checkListeners(view, report);
+  checkIssuers(view, report);
   checkLimits(view, report);
   checkRoutes(view, report);
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, report);
@@ -41,6 +42,23 @@ function checkUnique(view: ConfigView, report: Report): void {
       );
     });
   }
+}
+
+/** What names the agents of a SPIFFE trust domain is its authority alone; and a JWT-SVID is looked up by that domain. */
+function checkIssuers(view: ConfigView, report: Report): void {
+  view.issuers.forEach((issuer, index) => {
+    if (issuer?.kind !== "spiffe") return;
+    const path = `issuers[${index}]`;
+    const other = view.issuers.findIndex((one, at) => at !== index && one?.trust_domain === issuer.trust_domain);
+    if (other !== -1) {
+      const mend = "Give each its own trust domain, or remove one.";
+      report(`${path}.trust_domain`, `issuers[${other}] names agents of this trust domain too.`, mend);
+    }
+    if (issuer.token_types !== undefined) {
+      const problem = "The types of a JWT-SVID are fixed by SPIFFE: `JWT`, `JOSE` or none.";
+      report(`${path}.token_types`, problem, "Remove it.");
+    }
+  });
 }
 
 interface Endpoint {
