@@ -18,8 +18,10 @@ export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
   readonly event:
     | "token_issued"
+    | "token_renewed"
     | "token_refused"
     | "launched"
+    | "agent_released"
     | "launch_token_reused"
     | "connection_refused"
     | "issuer_error"

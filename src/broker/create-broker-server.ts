@@ -6,6 +6,7 @@ import type { KeyRing } from "./keys/key-ring.ts";
 import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
 import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
+import { RELEASE_PATH } from "./release-endpoint.ts";
 import { TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.ts";
 
 /** The longest token (16,384 characters) with a proof beside it, as the gateway takes it. */
@@ -54,9 +55,9 @@ export function createBrokerServer(options: {
       response.setHeader("cache-control", `public, max-age=${document.maxAgeS}`);
       return sendJson(response, 200, document.text());
     }
-    if (path !== "/token") return refuse(response, 404, "not_found", "no such endpoint");
+    if (path !== "/token" && path !== RELEASE_PATH) return refuse(response, 404, "not_found", "no such endpoint");
     if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");
-    if (request.url !== "/token") return refuse(response, 400, "invalid_request", "the endpoint takes no query");
+    if (request.url !== path) return refuse(response, 400, "invalid_request", "the endpoint takes no query");
     // Content-Length is asked for, so that the size is known before a byte is read.
     const length = request.headers["content-length"];
     if (length === undefined) return refuse(response, 411, "invalid_request", "send Content-Length");

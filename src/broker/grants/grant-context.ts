@@ -1,8 +1,10 @@
 // In: nothing; types only. Out: what every grant needs: the state, the keys, the time, and what the operator configured.
 import type { BrokerLog } from "../broker-message.ts";
+import type { Feed } from "../feed.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import type { BrokerState } from "../state/open-state.ts";
 import type { TokenIssuer } from "./agent-token.ts";
+import type { OwnTokenVerifier } from "./own-token.ts";
 import type { SubjectVerifier } from "./verify-subject.ts";
 import type { Publishers } from "./verify-manifest.ts";
 
@@ -15,6 +17,9 @@ export interface GrantContext {
   readonly detailsTypes: ReadonlySet<string>;
   readonly publishers: Publishers;
   readonly subjects: SubjectVerifier;
+  readonly verifyOwnToken: OwnTokenVerifier;
+  /** What the gateway has to know of credentials that were ended or replaced. */
+  readonly feed: Feed;
   readonly nowMs: () => number;
   /** One line for the log; within a budget where a caller can cause it at its own speed. */
   readonly tell: (entry: BrokerLog) => void;
