@@ -174,8 +174,25 @@ const routeLimits = z.strictObject({
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
+const mcp = z.strictObject({
+  versions: z
+    .array(z.enum(["2025-11-25", "2026-07-28"]))
+    .min(1)
+    .default(["2025-11-25", "2026-07-28"])
+    .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
+  allowed_origins: z
+    .array(origin)
+    .default([])
+    .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
+});
+
 const route = z.strictObject({
   name,
+  kind: z
+    .enum(["http", "mcp"])
+    .default("http")
+    .describe("`mcp`: one MCP endpoint; policy sees the message, its tool and its arguments."),
+  mcp: mcp.optional().describe("For a route of kind `mcp`."),
   path: z
     .string()
     .regex(/^\//)
