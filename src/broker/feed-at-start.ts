@@ -2,17 +2,11 @@
 import { SUPERSEDED_GRACE_MS } from "./grants/renew.ts";
 import { tokenRef } from "./grants/check-live.ts";
 import type { GrantContext } from "./grants/grant-context.ts";
+import { liveRevocations } from "./revoke.ts";
 
 /** False where the gateway did not say that it enforces them. */
-export function feedAtStart({
-  state,
-  feed,
-  issuer,
-  nowMs,
-}: Pick<GrantContext, "state" | "feed" | "issuer" | "nowMs">): Promise<boolean> {
-  const revoked = state.revocations
-    .live(nowMs())
-    .map(({ level, id, untilMs, reason }) => ({ kind: "revoked", level, id, untilMs, reason }) as const);
+export function feedAtStart(context: GrantContext): Promise<boolean> {
+  const { state, feed, issuer, nowMs } = context;
   const superseded = state.agents.superseded(nowMs()).map(
     ({ jti, agent, supersededMs, expiresMs, agentExpiresMs }) =>
       ({
@@ -24,5 +18,5 @@ export function feedAtStart({
         agentExpiresMs,
       }) as const,
   );
-  return feed.send([...revoked, ...superseded]);
+  return feed.send([...liveRevocations(context), ...superseded]);
 }

@@ -9,7 +9,6 @@ import { isObject, parseStrictObject } from "../lib/strict-json.ts";
 import type { BrokerLog } from "./broker-message.ts";
 import type { Feed } from "./feed.ts";
 import type { GrantContext } from "./grants/grant-context.ts";
-import { createOwnTokenVerifier } from "./grants/own-token.ts";
 import { createSubjectVerifier } from "./grants/verify-subject.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { checkApplicationKeys } from "./state/applications.ts";
@@ -45,7 +44,6 @@ export async function openGrants(options: {
     detailsTypes: new Set(broker.authorization_details_types),
     publishers,
     subjects: createSubjectVerifier(broker.identity_providers, files),
-    verifyOwnToken: createOwnTokenVerifier(keyRing, broker.issuer),
     feed,
     nowMs,
     tell,

@@ -3,9 +3,9 @@
 import type { KoaContextWithOIDC, Provider } from "oidc-provider";
 import * as errors from "oidc-provider/lib/helpers/errors.js";
 import validateDpop, { checkDpopReplay } from "oidc-provider/lib/helpers/validate_dpop.js";
-import { endAgent } from "./end-agent.ts";
 import type { GrantContext } from "./grants/grant-context.ts";
-import type { OwnToken } from "./grants/own-token.ts";
+import { type OwnToken, readOwnToken } from "./own-token.ts";
+import { revoke } from "./revoke.ts";
 
 export const RELEASE_PATH = "/release";
 /** RFC 9110 section 11.1: the scheme has no case. RFC 9449 section 7.1: a bound token is never a Bearer. */
@@ -35,7 +35,7 @@ async function release(ctx: KoaContextWithOIDC, provider: Provider, context: Gra
   Object.defineProperty(ctx, "oidc", { value: expected, configurable: true });
   const proof = await validateDpop(provider, ctx, token);
   if (proof === undefined) throw new errors.InvalidDpopProof("a DPoP proof of the agent's key is required");
-  const own = context.verifyOwnToken(token);
+  const own = readOwnToken(token, context.keyRing, context.issuer.issuer);
   if (own === undefined) throw new errors.InvalidToken("not a token of this issuer");
   await checkDpopReplay(provider, ctx, proof, own.client_id, errors.InvalidDpopProof);
   await releaseAgent(own, proof.thumbprint, context);
@@ -44,10 +44,9 @@ async function release(ctx: KoaContextWithOIDC, provider: Provider, context: Gra
 async function releaseAgent({ sub }: OwnToken, thumbprint: string, context: GrantContext): Promise<void> {
   // One key is one instance, so the id of an agent names its key, also when its row is gone.
   if (!sub.endsWith(`/${thumbprint}`)) throw new errors.InvalidToken("the proof is by another key than the token's");
-  const ended = await endAgent(context, { id: sub, reason: "released", by: sub });
-  if (ended === 0) return;
-  const detail = `${ended} ended`;
-  context.tell({ level: "info", event: "agent_released", agent: sub, key_thumbprint: thumbprint, detail });
+  const agent = context.state.agents.find(sub);
+  if (agent !== undefined && !agent.ended)
+    await revoke(context, { level: "agent", id: sub, reason: "released", by: sub });
 }
 
 function answerError(ctx: KoaContextWithOIDC, error: unknown, context: GrantContext): void {

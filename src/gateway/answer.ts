@@ -1,7 +1,10 @@
-// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail.
+// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail,
+// or on a route of kind `mcp` a JSON-RPC error that tells the same.
 // Trusts: nothing of the request goes into the answer but the gateway's own request id.
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { errorObject } from "../action/mcp/error-object.ts";
+import type { RpcId } from "../action/mcp/parse-message.ts";
 import { type Denial, type Reason, REASONS } from "../errors.ts";
 
 /** What a 401 adds (RFC 9449 section 7.1, RFC 9110 section 11.6.1). */
@@ -17,6 +20,8 @@ export interface Answer extends Challenge {
   readonly allow?: string | undefined;
   /** The rest of the request was not read: the connection cannot be used again. */
   readonly close: boolean;
+  /** Where the caller speaks MCP: the id of its request, and the versions that are spoken here. */
+  readonly rpc?: { readonly id: RpcId | undefined; readonly versions: readonly string[] } | undefined;
 }
 
 /** Seconds after which a 429 or 503 is worth another try. */
@@ -36,12 +41,18 @@ export function problemDocument({ reason }: Denial, requestId: string): string {
   return `${start}${requestId}"}`;
 }
 
+/** ASCII too. */
+function bodyOf({ denial, requestId, rpc }: Omit<Answer, "close">): string {
+  if (rpc === undefined) return problemDocument(denial, requestId);
+  return errorObject(denial, rpc.id, requestId, rpc.versions);
+}
+
 /** Names and values in one flat list. */
 function headersOf(answer: Answer, body: string): string[] {
   const { status } = REASONS[answer.denial.reason];
   const headers = [
     "content-type",
-    "application/problem+json",
+    answer.rpc === undefined ? "application/problem+json" : "application/json",
     "content-length",
     String(body.length),
     "cache-control",
@@ -69,7 +80,7 @@ export function answerDenial(response: ServerResponse, answer: Answer): void {
     response.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
+  const body = bodyOf(answer);
   response.writeHead(status, headersOf(answer, body));
   // Head and body leave in one write; as latin1 they need no second look at their characters.
   response.end(body, "latin1");
@@ -81,7 +92,7 @@ export function answerOnSocket(socket: Duplex, answer: Omit<Answer, "close">): v
     socket.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
+  const body = bodyOf(answer);
   const { status } = REASONS[answer.denial.reason];
   const headers = headersOf({ ...answer, close: true }, body);
   let head = "";

@@ -16,6 +16,8 @@ import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
+import type { ChooseVisible } from "./filter-answer.ts";
+import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
 import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
 
 export interface Refusal extends Challenge {
@@ -34,6 +36,8 @@ export interface Judged {
   readonly body: Buffer | null | "stream";
   readonly decision: Decision;
   readonly quarantined: boolean;
+  /** Only on a route of kind `mcp`. */
+  readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
   readonly judgeAgain: () => Denial | null;
 }
 
@@ -97,6 +101,8 @@ export async function judge(
   x.agent = agent;
   if (headers.traceparent === undefined) x.trace = traceOf(headers);
   s.seen.see(agent, x.timeMs);
+  // A proven caller may learn that a route speaks MCP: from here on it is answered in JSON-RPC.
+  if (match?.route.mcp !== undefined) x.rpc = { id: undefined, call: undefined };
 
   // 3. containment comes before policy: a blocked agent costs nothing.
   const verdict = s.containment.verdictFor(agent);
@@ -111,9 +117,21 @@ export async function judge(
   const routed = checkRoute(match?.route, x, target, upgrade, headers);
   if (routed !== null) return err(routed);
   const route = match?.route as Route;
+  const mcpHead = route.mcp === undefined ? undefined : readMcpHead(s, route, route.mcp, agent, request.rawHeaders);
+  if (mcpHead?.ok === false) return refuse(mcpHead.error);
   const body = await readAction(route, headers, request, upgrade, beforeBody);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;
+  let mcp: McpRequest | undefined;
+  if (route.mcp !== undefined && mcpHead !== undefined) {
+    const value = body.value.kind === "none" ? undefined : body.value.value;
+    const read = readMcpCall(x, route.mcp, mcpHead.value, value, request.rawHeaders);
+    if (!read.ok) {
+      const denial = read.error;
+      return err(denial.reason === "route.method_not_allowed" ? { denial, allow: "POST" } : { denial });
+    }
+    mcp = read.value;
+  }
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
   const timeMs = s.clock.nowMs();
@@ -121,7 +139,8 @@ export async function judge(
     claimsJson: agent.claimsJson,
     route: route.input,
     method: x.method,
-    bodyText: body.value.text,
+    bodyText: mcp === undefined ? body.value.text : JSON.stringify(mcp.action.call.arguments),
+    mcp: mcp?.action,
     target,
     params: match?.params ?? {},
     host: origin.host,
@@ -130,13 +149,18 @@ export async function judge(
     gateway: s.config.gateway,
   };
   const text = inputText(input);
-  const decide = (rest: string, atMs: number) =>
-    s.policy.decide({
-      split: { claims: agent.claimsJson, rest },
-      timeMs: atMs,
-      route: route.index,
-      agentId: agent.refs.agent,
-    });
+  const gateInput = (rest: string, atMs: number) => ({
+    split: { claims: agent.claimsJson, rest },
+    timeMs: atMs,
+    route: route.index,
+    agentId: agent.refs.agent,
+  });
+  const decide = (rest: string, atMs: number) => s.policy.decide(gateInput(rest, atMs));
+  const visible: ChooseVisible = (listJson) => {
+    const now = { ...input, timeMs: s.clock.nowMs() };
+    const rest = `${requestMembers(now, inputText(now))},"list":${listJson}`;
+    return s.policy.visible(gateInput(rest, now.timeMs)).result;
+  };
   const judgement = decide(requestMembers(input, text), timeMs);
   s.metrics.stepUs("decide", judgement.evaluationUs);
   x.decisionId = s.nextId();
@@ -155,7 +179,7 @@ export async function judge(
     timeMs,
     mode: route.config.mode,
     inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
-    arguments: body.value.value,
+    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
     query: target.query,
     sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
@@ -175,6 +199,7 @@ export async function judge(
     body: body.value.kind === "stream" ? "stream" : body.value.bytes,
     decision: outcome.decision,
     quarantined,
+    mcp: mcp === undefined ? undefined : { ...mcp, visible },
     judgeAgain: () => {
       const now = { ...input, timeMs: s.clock.nowMs() };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);

@@ -1,5 +1,6 @@
 // In: one configured listener and its port. Out: an HTTP/1.1 server whose every event goes through the pipeline.
 // Node's parser does the framing, strictly; what it refuses is answered and logged here, so that no exchange is silent.
+import { constants } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -31,7 +32,7 @@ const CONNECTION_CHECK_MS = 1000;
 
 /** `peers` is shared by all listeners of the thread. */
 export function createListener(
-  config: ListenerConfig,
+  config: ListenerConfig & { readonly resumesSessions: boolean },
   limits: LimitsConfig,
   peers: PeerConnections,
   handlers: ListenerHandlers,
@@ -56,7 +57,9 @@ export function createListener(
     noDelay: true,
   };
   const server =
-    config.tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
+    config.tls === undefined
+      ? createHttpServer(options)
+      : createHttpsServer({ ...options, ...tlsOptions(config.tls, config.resumesSessions) });
   // Node drops header lines beyond its own count in silence (H01); ours is checked, and answered, by the pipeline.
   server.maxHeadersCount = 0;
   limitConnections(server, {
@@ -116,7 +119,7 @@ export function createListener(
   return server;
 }
 
-function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
+function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>, resumesSessions: boolean): object {
   return {
     cert: readFileSync(tls.certificate),
     key: readFileSync(tls.key),
@@ -124,6 +127,8 @@ function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
     minVersion: "TLSv1.2",
     ALPNProtocols: ["http/1.1"],
     requestCert: tls.client_certificates !== "off",
+    // TLSv1.3 has other tickets then, whose sessions nobody keeps: each handshake is a full one.
+    ...(resumesSessions || tls.client_certificates === "off" ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
     // `optional`: the connection stands, and `token/` refuses a certificate that the handshake did not trust.
     rejectUnauthorized: tls.client_certificates === "required",
   };

@@ -210,8 +210,9 @@ function answer(
   // A head that means different things to different readers: what follows it on this connection is not trusted either.
   const odd = refusal.denial.reason.startsWith("exchange.");
   const close = odd || (unread && (expectsContinue || declared > DISCARD_BYTES_MAX));
+  const rpc = x.rpc === undefined ? undefined : { id: x.rpc.id, versions: x.route?.mcp?.versions ?? [] };
   const give = (): void => {
-    answerDenial(response, { ...refusal, requestId: x.requestId, close });
+    answerDenial(response, { ...refusal, requestId: x.requestId, close, rpc });
     endUnread(response, s.config.limits.idle_timeout_ms);
   };
   if (isKnown(x, refusal)) give();

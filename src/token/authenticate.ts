@@ -11,6 +11,7 @@ import type { FailedProofs } from "./failed-proofs.ts";
 import type { NonceService } from "./nonce-service.ts";
 import type { ProofVerifier } from "./proof-verifier.ts";
 import type { TokenVerifier } from "./token-verifier.ts";
+import { checkSvidBinding } from "./svid-binding.ts";
 import type { VerifiedToken } from "./verified-token.ts";
 
 export interface CredentialFacts {
@@ -136,7 +137,7 @@ function proveKey(
   facts: CredentialFacts,
   nowMs: number,
 ): Result<Agent, Denial> {
-  const { jkt, x5tS256 } = token.confirmation;
+  const { jkt, x5tS256, svid } = token.confirmation;
   const { proof } = presented;
   // RFC 9449 section 7.2: a bound token that comes as Bearer is refused.
   if (jkt !== undefined && proof === undefined) return err(deny("credentials.bound_token_as_bearer"));
@@ -147,6 +148,10 @@ function proveKey(
   if (x5tS256 !== undefined) {
     const bound = checkCertificateBinding(facts.certificate, x5tS256, nowMs);
     if (!bound.ok) return bound;
+  }
+  if (svid !== undefined) {
+    const bound = checkSvidBinding(facts.certificate, svid, nowMs);
+    return bound.ok ? ok(token.agentFor("mtls", bound.value)) : bound;
   }
   if (jkt === undefined || proof === undefined) return ok(token.agentFor("mtls"));
   const expected = { method: facts.method, htu: facts.htu, ath: token.tokenHash, jkt };

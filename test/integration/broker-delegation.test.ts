@@ -141,7 +141,7 @@ test("a release ends the agent and every delegate of it, the gateway is told, an
     kind: "revoked",
     level: "agent",
     id: child.id,
-    untilMs: child.claims.exp * 1000 + 60_000,
+    untilMs: child.claims.exp * 1000 + 120_000,
     reason: "released",
   });
   assert.equal((await issuer.release(child)).status, 204);

@@ -4,7 +4,6 @@ import type { Feed } from "../feed.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import type { BrokerState } from "../state/open-state.ts";
 import type { TokenIssuer } from "./agent-token.ts";
-import type { OwnTokenVerifier } from "./own-token.ts";
 import type { SubjectVerifier } from "./verify-subject.ts";
 import type { Publishers } from "./verify-manifest.ts";
 
@@ -17,8 +16,7 @@ export interface GrantContext {
   readonly detailsTypes: ReadonlySet<string>;
   readonly publishers: Publishers;
   readonly subjects: SubjectVerifier;
-  readonly verifyOwnToken: OwnTokenVerifier;
-  /** What the gateway has to know of credentials that were ended or replaced. */
+  /** To the gateway: what was ended or replaced here. */
   readonly feed: Feed;
   readonly nowMs: () => number;
   /** One line for the log; within a budget where a caller can cause it at its own speed. */

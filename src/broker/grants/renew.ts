@@ -3,6 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
+import { readOwnToken } from "../own-token.ts";
 import type { IssuedToken, StoredAgent, StoredToken } from "../state/agents.ts";
 import type { Grant } from "./authority.ts";
 import { checkCeiling, mayActFor } from "./check-ceiling.ts";
@@ -21,7 +22,7 @@ export const SUPERSEDED_GRACE_MS = 10_000;
 const RENEWAL_FROM = 0.75;
 
 export async function renew(request: ExchangeRequest, context: GrantContext): Promise<Result<SignedToken, Refusal>> {
-  const own = context.verifyOwnToken(request.subjectToken);
+  const own = readOwnToken(request.subjectToken, context.keyRing, context.issuer.issuer);
   if (own === undefined) return refuse("token_invalid");
   const renewed = await context.state.commit.run(() => renewNow(request, own.jti, context));
   if (!renewed.ok) return renewed;

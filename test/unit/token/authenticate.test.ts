@@ -26,6 +26,7 @@ const NONCES = createNonceService(Buffer.alloc(32, 3));
 const DER = Buffer.from("a certificate");
 const CERTIFICATE: CertificateFacts = {
   raw: DER,
+  chain: [],
   validFromMs: NOW_MS - 1000,
   validToMs: NOW_MS + 1000,
   authorized: true,
