@@ -76,8 +76,7 @@ describe("H18 what bodies may take of a thread's memory", () => {
     assert.deepEqual(await statusAndReason(busy, "/tool/too-much", 300), [429, "body.agent_quota"]);
     held.push(...(await hold(busy, "/tool/fits", 200)), ...(await hold(other, "/tool/other", 1000)));
     await answerAll(held);
-    held.splice(0, held.length, ...(await hold(busy, "/tool/again", 1000)));
-    await answerAll(held);
+    await answerAll(await hold(busy, "/tool/again", 1000));
   });
 
   test(
