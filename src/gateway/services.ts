@@ -20,6 +20,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { RevocationGate } from "./revocation-gate.ts";
 import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
@@ -57,6 +58,7 @@ export interface Services {
   readonly origins: ReadonlyMap<string, PublicOrigin>;
   readonly authenticate: Authenticate;
   readonly containment: ContainmentGate;
+  readonly revocations: RevocationGate;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;
   readonly logs: Logs;
