@@ -7,13 +7,16 @@ import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
 import { isObject } from "../lib/strict-json.ts";
 import { answerCall, keyHandlers } from "./answer-call.ts";
+import { applicationHandlers } from "./application-calls.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
+import { createFeed } from "./feed.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
+import { liveRevocations, revokeOrphans } from "./revoke.ts";
 import { openState } from "./state/open-state.ts";
 import { useProcessClock } from "./use-process-clock.ts";
 
@@ -76,6 +79,8 @@ function logEvents(provider: Provider): void {
   const addCode = (ctx: { body: unknown }, error: { code?: unknown; error?: string }) => {
     if (isObject(ctx.body)) ctx.body = { ...ctx.body, code: typeof error.code === "string" ? error.code : error.error };
   };
+  provider.on("revocation.error", addCode);
+  provider.on("introspection.error", addCode);
   const logFailure = (error: Error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) });
   provider.on("server_error", (ctx, error) => {
     addCode(ctx, { error: "server_error" });
@@ -98,15 +103,18 @@ async function start(): Promise<void> {
     onChange: (kid, what) => log({ level: "info", event: "signing_key", detail: `${kid} ${what}` }),
     onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
   });
-  const clientKeys = await readClientKeys(broker.clients);
+  const resourceServers = broker.resource_servers.map((server) => ({ ...server, scope: [] }));
+  const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
   const state = openState(dataFolder, processClock.nowMs);
+  const feed = createFeed(post);
   const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
   const grants = await openGrants({
     broker,
     publicOrigins,
     keyRing,
     state,
+    feed,
     nowMs: processClock.nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
   });
@@ -136,18 +144,23 @@ async function start(): Promise<void> {
   });
   server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
 
+  const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
+  const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
   parentPort?.on("message", (message: ToBroker) => {
+    if (message.type === "fed") return feed.fed(message.id);
     if (message.type === "call") {
-      void answerCall(keyHandlers(keyRing), message, ({ message: detail }) =>
-        log({ level: "error", event: "issuer_error", detail: bounded(detail) }),
-      ).then(post);
-      return;
+      const tellFailure = ({ message: detail }: Error) =>
+        log({ level: "error", event: "issuer_error", detail: bounded(detail) });
+      return void answerCall(handlers, message, tellFailure).then(post);
     }
     keyRing.close();
     server.close(() => void state.close().then(() => parentPort?.close()));
     server.closeIdleConnections();
     setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
   });
+  // Before anyone is told that the issuer runs: what was ended before a restart stays ended.
+  await feed.send(liveRevocations(grants));
+  await revokeOrphans(grants, "the application is gone", "the issuer");
   const { address, port, family } = server.address() as AddressInfo;
   post({ type: "ready", url: `http://${family === "IPv6" ? `[${address}]` : address}:${port}` });
 }
