@@ -2,7 +2,7 @@
 // Trusts: the control database. A change that was saved survives a crash: WAL with synchronous=FULL.
 import type { DatabaseSync } from "node:sqlite";
 import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level, Mode } from "../containment/state.ts";
-import { inTransaction } from "./control-database.ts";
+import { inTransaction } from "../lib/durable-database.ts";
 import type { ContainmentHistoryLine } from "./control-plane.ts";
 
 /** Who released it and why; a delta that sets an entry carries both itself. */

@@ -1,8 +1,7 @@
 // In: the path of the control plane's SQLite file. Out: it, opened, durable and migrated to this version.
 // Trusts: the data folder, which belongs to the gateway's user alone.
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
+import { openDurableDatabase } from "../lib/durable-database.ts";
 
 // Only appended to: a migration that was released never changes. `PRAGMA user_version` counts the ones that ran.
 const MIGRATIONS: readonly string[] = [
@@ -23,46 +22,7 @@ const MIGRATIONS: readonly string[] = [
      key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32), created_ms INTEGER NOT NULL, created_by TEXT NOT NULL) STRICT;`,
 ];
 
-/** Another process that holds the file gets this long to let go, before the start fails. */
-const BUSY_TIMEOUT_MS = 2000;
-
 /** Throws when the file cannot be opened or written, or when a newer version of Cordon wrote it. */
 export function openControlDatabase(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  // Created here and not by SQLite, so that it is never readable to others; its WAL takes the same mode.
-  closeSync(openSync(file, "a", 0o600));
-  chmodSync(file, 0o600);
-  const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-  try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
-    migrate(db, file);
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-  return db;
-}
-
-/** Runs `work` as one transaction: all of it is on disk when this returns, or none of it when it throws. */
-export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    const value = work();
-    db.exec("COMMIT");
-    return value;
-  } catch (error) {
-    if (db.isTransaction) db.exec("ROLLBACK");
-    throw error;
-  }
-}
-
-function migrate(db: DatabaseSync, file: string): void {
-  inTransaction(db, () => {
-    const done = Number(db.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (done > MIGRATIONS.length) {
-      throw new Error(`${file} was written by a newer version of Cordon (${done}); start that version`);
-    }
-    for (const sql of MIGRATIONS.slice(done)) db.exec(sql);
-    db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
-  });
+  return openDurableDatabase(file, MIGRATIONS);
 }

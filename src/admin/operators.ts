@@ -5,7 +5,7 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, renameSync, write
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { err, ok, type Result } from "../lib/result.ts";
-import { inTransaction } from "./control-database.ts";
+import { inTransaction } from "../lib/durable-database.ts";
 
 export const ROLES = ["viewer", "responder", "policy_editor", "admin"] as const;
 export type Role = (typeof ROLES)[number];

@@ -19,6 +19,8 @@ export interface BrokerLog {
   readonly event:
     | "token_issued"
     | "token_refused"
+    | "launched"
+    | "launch_token_reused"
     | "connection_refused"
     | "issuer_error"
     | "signing_key"
@@ -27,10 +29,14 @@ export interface BrokerLog {
   readonly key_thumbprint?: string;
   readonly jti?: string;
   readonly scope?: string;
+  /** SPIFFE id. */
+  readonly agent?: string;
   readonly error?: string;
   readonly detail?: string;
   /** Lines of this kind that were not told since the last one. */
   readonly left_out?: number;
+  /** A security event, for an operator to look at now: it is told as an alert too. */
+  readonly alert?: "medium" | "high";
 }
 
 /** What the supervisor may ask the issuer's thread: parameters and result of each method. */

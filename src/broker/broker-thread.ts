@@ -5,13 +5,16 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
+import { isObject } from "../lib/strict-json.ts";
 import { answerCall, keyHandlers } from "./answer-call.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
+import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
+import { openState } from "./state/open-state.ts";
 import { useProcessClock } from "./use-process-clock.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
@@ -22,6 +25,7 @@ const DAY_MS = 86_400_000;
 const LINES_MS = 10_000;
 const REFUSED_TOKEN_LINES_MAX = 100;
 const REFUSED_CONNECTION_LINES_MAX = 1;
+const ALERT_LINES_MAX = 20;
 
 const { broker, publicOrigins, dataFolder, clock, assertionsFromMs } = workerData as BrokerThreadData;
 
@@ -57,6 +61,7 @@ function logEvents(provider: Provider): void {
     });
   });
   provider.on("grant.error", (ctx, error: errors.OIDCProviderError) => {
+    addCode(ctx, error);
     // The first half of every token request, not a refusal.
     if (error.error === "use_dpop_nonce") return;
     logWithin(refusedTokens, {
@@ -67,8 +72,15 @@ function logEvents(provider: Provider): void {
       detail: bounded(error.error_detail ?? error.error_description),
     });
   });
+  /** Every refusal has one; oidc-provider's own are named by their `error`. */
+  const addCode = (ctx: { body: unknown }, error: { code?: unknown; error?: string }) => {
+    if (isObject(ctx.body)) ctx.body = { ...ctx.body, code: typeof error.code === "string" ? error.code : error.error };
+  };
   const logFailure = (error: Error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) });
-  provider.on("server_error", (_ctx, error) => logFailure(error));
+  provider.on("server_error", (ctx, error) => {
+    addCode(ctx, { error: "server_error" });
+    logFailure(error);
+  });
   // Without a listener Koa would print the error with its stack.
   provider.addListener("error" as "server_error", (error: unknown) => {
     logFailure(error instanceof Error ? error : new Error("unknown"));
@@ -88,7 +100,25 @@ async function start(): Promise<void> {
   });
   const clientKeys = await readClientKeys(broker.clients);
   const replayStore = createReplayStore(readMonotonicMs);
-  const provider = createProvider({ broker, publicOrigins, keyRing, clientKeys, replayStore, assertionsFromMs });
+  const state = openState(dataFolder, processClock.nowMs);
+  const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
+  const grants = await openGrants({
+    broker,
+    publicOrigins,
+    keyRing,
+    state,
+    nowMs: processClock.nowMs,
+    tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
+  });
+  const provider = createProvider({
+    broker,
+    publicOrigins,
+    keyRing,
+    clientKeys,
+    replayStore,
+    assertionsFromMs,
+    grants,
+  });
   logEvents(provider);
   const refusedConnections = createLineBudget(REFUSED_CONNECTION_LINES_MAX, LINES_MS);
   const server = createBrokerServer({
@@ -114,7 +144,7 @@ async function start(): Promise<void> {
       return;
     }
     keyRing.close();
-    server.close(() => parentPort?.close());
+    server.close(() => void state.close().then(() => parentPort?.close()));
     server.closeIdleConnections();
     setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
   });

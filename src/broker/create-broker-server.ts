@@ -5,10 +5,13 @@ import type { Provider } from "oidc-provider";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
+import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
+import { TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.ts";
 
-/** An assertion and a proof are a few kilobytes together. */
-const HEADER_BYTES_MAX = 16_384;
-const BODY_BYTES_MAX = 16_384;
+/** The longest token (16,384 characters) with a proof beside it, as the gateway takes it. */
+const HEADER_BYTES_MAX = 32_768;
+/** The longest token, or a manifest with an assertion, and what is asked for. */
+const BODY_BYTES_MAX = 32_768;
 const HEADERS_TIMEOUT_MS = 5000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 5000;
@@ -98,10 +101,10 @@ function metadataDocument(issuer: string) {
     issuer,
     token_endpoint: `${issuer}/token`,
     jwks_uri: `${issuer}/jwks`,
-    grant_types_supported: ["client_credentials"],
+    grant_types_supported: ["client_credentials", LAUNCH_GRANT, TOKEN_EXCHANGE_GRANT],
     response_types_supported: [],
     subject_types_supported: ["public"],
-    token_endpoint_auth_methods_supported: ["private_key_jwt"],
+    token_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
     token_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
     dpop_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
   };
@@ -110,7 +113,7 @@ function metadataDocument(issuer: string) {
 function refuse(response: ServerResponse, status: number, error: string, description: string): void {
   // What follows on this connection was meant for a request that is not read to its end.
   response.setHeader("connection", "close");
-  sendJson(response, status, JSON.stringify({ error, error_description: description }));
+  sendJson(response, status, JSON.stringify({ error, error_description: description, code: error }));
 }
 
 function sendJson(response: ServerResponse, status: number, text: string): void {

@@ -1,11 +1,16 @@
-// In: the broker's configuration, its key and its clients' public keys. Out: an oidc-provider that knows one grant.
-// client_credentials with private_key_jwt (RFC 7523) and DPoP (RFC 9449) only; every other feature is off.
+// In: the broker's configuration, its key, its clients and its state. Out: an oidc-provider that knows three grants.
+// client_credentials, launch and token exchange, with private_key_jwt (RFC 7523) or DPoP (RFC 9449) or both; the rest is off.
 import { randomBytes } from "node:crypto";
-import type { ClientMetadata, Configuration, JWKS } from "oidc-provider";
+import type { Adapter, ClientMetadata, Configuration, JWKS } from "oidc-provider";
 import * as errors from "oidc-provider/lib/helpers/errors.js";
 import { Provider } from "oidc-provider/lib/provider.js";
 import type { BrokerConfig } from "../config/schema.ts";
 import { agentClaims, type BrokerClient } from "./agent-claims.ts";
+import { agentsClientOf } from "./grants/agent-token.ts";
+import type { GrantContext } from "./grants/grant-context.ts";
+import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
+import { registerGrants, TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.ts";
+import { findClient } from "./state/client-adapter.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { createProviderKey } from "./keys/provider-key.ts";
 import type { ReplayStore } from "./replay-store.ts";
@@ -28,6 +33,7 @@ export interface ProviderOptions {
   readonly replayStore: ReplayStore;
   /** Unix milliseconds: assertions from before may have been used at an issuer that ran here before. */
   readonly assertionsFromMs: number;
+  readonly grants: GrantContext;
 }
 
 export function createProvider(options: ProviderOptions): Provider {
@@ -35,11 +41,11 @@ export function createProvider(options: ProviderOptions): Provider {
   const clients = new Map(broker.clients.map((client) => [client.client_id, client]));
   const off = { enabled: false } as const;
 
-  return new Provider(broker.issuer, {
-    adapter: (model: string) => options.replayStore.adapter(model),
+  const provider = new Provider(broker.issuer, {
+    adapter: (model: string) => adapterOf(model, options),
     clients: broker.clients.map((client) => clientMetadata(client, options.clientKeys)),
     jwks: { keys: [createProviderKey(options.keyRing)] },
-    clientAuthMethods: ["private_key_jwt"],
+    clientAuthMethods: ["private_key_jwt", "none"],
     clientDefaults: { id_token_signed_response_alg: "ES256" },
     enabledJWA: {
       clientAuthSigningAlgValues: [...SIGNATURE_ALGORITHMS],
@@ -98,6 +104,17 @@ export function createProvider(options: ProviderOptions): Provider {
       },
     },
   });
+  registerGrants(provider, options.grants);
+  return provider;
+}
+
+const CLIENT_GRANTS = { launch: LAUNCH_GRANT, exchange: TOKEN_EXCHANGE_GRANT, agentsClientOf };
+
+/** Clients of applications are looked up at every request; those of the configuration file never change. */
+function adapterOf(model: string, { replayStore, grants }: ProviderOptions): Adapter {
+  const adapter = replayStore.adapter(model);
+  if (model !== "Client") return adapter;
+  return { ...adapter, find: async (id) => findClient(grants.state.applications, id, CLIENT_GRANTS) };
 }
 
 function clientMetadata(client: BrokerClient, keys: ReadonlyMap<string, JWKS>): ClientMetadata {

@@ -25,6 +25,9 @@ function checkUnique(view: ConfigView, report: Report): void {
     ["routes", ".name", view.routes.map((route) => route?.name)],
     ["issuers", ".issuer", view.issuers.map((issuer) => issuer?.issuer)],
     ["broker.clients", ".client_id", view.broker?.clients.map((client) => client.client_id) ?? []],
+    ["broker.applications", ".name", view.broker?.applications.map((application) => application.name) ?? []],
+    ["broker.identity_providers", ".issuer", view.broker?.identity_providers.map(({ issuer }) => issuer) ?? []],
+    ["broker.publishers", ".name", view.broker?.publishers.map((publisher) => publisher.name) ?? []],
     ["public_origins", "", view.public_origins],
   ];
   for (const [list, key, values] of lists) {
@@ -208,6 +211,7 @@ function checkBroker(view: ConfigView, report: Report): void {
     report("broker.token_ttl_s", "Its tokens would live longer than the gateway accepts.", mend);
   }
   checkKeyOverlap(broker.key_overlap_s, entry.jwks, report);
+  checkApplications(broker, entry.max_lifetime_s, report);
   broker.clients.forEach((client, index) => {
     client.scope.forEach((scope, place) => {
       const parts = scope.split(":");
@@ -227,4 +231,23 @@ function checkKeyOverlap(overlapS: number, jwks: ParsedConfig["issuers"][number]
   const mend =
     "Raise it above both together by a ninth, or lower `max_age_s` or `cooldown_s` of the entry in `issuers`.";
   report("broker.key_overlap_s", problem, mend);
+}
+
+function checkApplications(broker: NonNullable<ConfigView["broker"]>, lifetimeSMax: number, report: Report): void {
+  const types = new Set(broker.authorization_details_types);
+  broker.applications.forEach((application, index) => {
+    const path = `broker.applications[${index}]`;
+    if (broker.clients.some((client) => client.client_id === application.name)) {
+      report(`${path}.name`, "An entry of `broker.clients` has this name too.", "Give one of them another name.");
+    }
+    if (application.token_ttl_s_max > lifetimeSMax) {
+      const mend = "Lower it, or raise `max_lifetime_s` of the entry in `issuers`.";
+      report(`${path}.token_ttl_s_max`, "Its tokens would live longer than the gateway accepts.", mend);
+    }
+    application.authorization_details.forEach(({ type }, place) => {
+      if (types.has(type)) return;
+      const problem = "This type is not one of `broker.authorization_details_types`.";
+      report(`${path}.authorization_details[${place}].type`, problem, "Add it there, or correct it.");
+    });
+  });
 }

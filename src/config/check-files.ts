@@ -29,8 +29,11 @@ export function checkFiles(view: ConfigView, env: NodeJS.ProcessEnv, report: Rep
     if (route !== undefined) checkUpstream(`routes[${index}].upstream`, route.upstream, env, report);
   });
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, env, report);
-  view.broker?.clients.forEach((client, index) => {
-    checkKeySet(`broker.clients[${index}].jwks`, client.jwks, report);
+  for (const list of ["clients", "applications", "publishers"] as const) {
+    view.broker?.[list].forEach(({ jwks }, index) => checkKeySet(`broker.${list}[${index}].jwks`, jwks, report));
+  }
+  view.broker?.identity_providers.forEach(({ jwks }, index) => {
+    if ("file" in jwks) checkKeySet(`broker.identity_providers[${index}].jwks.file`, jwks.file, report);
   });
   if (view.policy?.bundle !== undefined) readText("policy.bundle", view.policy.bundle, report);
   if (view.policy?.source !== undefined) checkFolder("policy.source", view.policy.source, report);

@@ -31,7 +31,9 @@ export function resolvePaths(view: ConfigView, folder: string, env: NodeJS.Proce
   }
   const upstreams = [...view.routes.map((route) => route?.upstream), view.quarantine?.monitor];
   for (const upstream of upstreams) if (upstream !== undefined) resolveUpstream(upstream, file, maybe);
-  for (const client of view.broker?.clients ?? []) client.jwks = file(client.jwks);
+  const { clients = [], applications = [], publishers = [], identity_providers: providers = [] } = view.broker ?? {};
+  for (const owner of [...clients, ...applications, ...publishers]) owner.jwks = file(owner.jwks);
+  for (const { jwks } of providers) if ("file" in jwks) jwks.file = file(jwks.file);
   if (view.policy !== undefined) {
     view.policy.bundle = maybe(view.policy.bundle);
     view.policy.source = maybe(view.policy.source);

@@ -1,6 +1,8 @@
 // In: nothing. Out: the one zod schema from which the types, the checks and the JSON Schema come.
 // Every object is strict: an unknown key is a problem, never ignored. Units stand at the end of names.
 import { z } from "zod";
+import { ceilingMembers } from "../lib/application-schema.ts";
+import type { DeepReadonly } from "../lib/deep-readonly.ts";
 
 const name = z
   .string()
@@ -286,6 +288,37 @@ const brokerClient = z.strictObject({
   initiator: z.strictObject({ type: z.string(), id: z.string() }),
 });
 
+const brokerApplication = z.strictObject({
+  name,
+  jwks: filePath.describe("JWKS file with the orchestrator's public keys (private_key_jwt)."),
+  ...ceilingMembers,
+});
+
+const identityProvider = z.strictObject({
+  issuer: z.string().min(1).describe("Exactly the `iss` of its tokens."),
+  audience: z.array(z.string().min(1)).min(1).describe("Accepted `aud` values; one must match."),
+  algorithms: z.array(signatureAlgorithm).min(1).default(["ES256", "EdDSA"]),
+  jwks: z
+    .union([z.strictObject({ file: filePath }), z.strictObject({ url: httpUrl })])
+    .describe("The provider's public keys."),
+  principal: z
+    .strictObject({
+      type: z
+        .string()
+        .regex(/^[a-z][a-z0-9_-]{0,62}$/)
+        .default("user"),
+      id_claim: z.string().min(1).default("sub"),
+      attribute_claims: z.array(z.string().min(1)).default([]),
+    })
+    .prefault({})
+    .describe("How its claims become a principal."),
+});
+
+const publisher = z.strictObject({
+  name: z.string().min(1).describe("Exactly the `iss` of its agent manifests."),
+  jwks: filePath.describe("JWKS file with its public keys."),
+});
+
 const broker = z.strictObject({
   address: z.string().default("127.0.0.1"),
   port: port.default(8081),
@@ -301,6 +334,19 @@ const broker = z.strictObject({
     .default(600)
     .describe("For how long a new key is published before it signs: longer than any gateway keeps a key set."),
   clients: z.array(brokerClient).default([]),
+  applications: z
+    .array(brokerApplication)
+    .default([])
+    .describe("Orchestrators that may launch agents, beside those that operators add; each is written over at start."),
+  identity_providers: z
+    .array(identityProvider)
+    .default([])
+    .describe("Whose tokens prove for whom an agent is launched."),
+  publishers: z.array(publisher).default([]).describe("Whose signed agent manifests are verified."),
+  authorization_details_types: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Types of `authorization_details` (RFC 9396); others are refused."),
 });
 
 export const configSchema = z.strictObject({
@@ -330,12 +376,6 @@ export const configSchema = z.strictObject({
   audit: audit.prefault({}),
   admin: admin.prefault({}),
 });
-
-type DeepReadonly<T> = T extends (infer U)[]
-  ? readonly DeepReadonly<U>[]
-  : T extends object
-    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
-    : T;
 
 /** The configuration in force: frozen, every default filled in, every path absolute. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;

@@ -46,7 +46,10 @@ export async function superviseIssuer(
       dataFolder: config.data_folder,
       clock,
       assertionsFromMs: fromMs,
-      onLog: ({ level, event, ...fields }) => log[level](`issuer: ${event}`, fields),
+      onLog: ({ level, event, alert, ...fields }) => {
+        log[level](`issuer: ${event}`, fields);
+        if (alert !== undefined) log.warn("alert", { severity: alert, event, ...fields });
+      },
       // Until the data threads take the feed, nothing is answered as enforced.
       onFeed: () => Promise.reject(new Error("the gateway does not enforce revocations yet")),
       onExit: (error) => {

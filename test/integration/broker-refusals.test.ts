@@ -167,10 +167,14 @@ test("the metadata names what there is, and every other path is 404", async (t) 
     issuer: issuer.issuer,
     token_endpoint: `${issuer.issuer}/token`,
     jwks_uri: `${issuer.issuer}/jwks`,
-    grant_types_supported: ["client_credentials"],
+    grant_types_supported: [
+      "client_credentials",
+      "urn:cordon:params:oauth:grant-type:launch",
+      "urn:ietf:params:oauth:grant-type:token-exchange",
+    ],
     response_types_supported: [],
     subject_types_supported: ["public"],
-    token_endpoint_auth_methods_supported: ["private_key_jwt"],
+    token_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
     token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
     dpop_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
   });

@@ -1,0 +1,97 @@
+// In: the provider and what the grants need. Out: a provider that launches and spawns agents beside what it could before.
+// oidc-provider authenticates the client and checks the proof; what is granted is decided here, without its own models.
+import type { KoaContextWithOIDC, Provider, TokenEndpointGrantContext } from "oidc-provider";
+import { InvalidGrant } from "oidc-provider/lib/helpers/errors.js";
+import validateDpop, { checkDpopReplay } from "oidc-provider/lib/helpers/validate_dpop.js";
+import type { Result } from "../../lib/result.ts";
+import { agentsClientOf } from "./agent-token.ts";
+import type { GrantContext } from "./grant-context.ts";
+import { type SignedToken, tokenAnswer } from "./issue-token.ts";
+import { launch, LAUNCH_GRANT, LAUNCH_PARAMETERS, LAUNCH_TOKEN_TYPE } from "./launch-grant.ts";
+import { type Parameters, textOf } from "./read-parameters.ts";
+import { GrantRefusal, type Refusal } from "./refusal.ts";
+import { type ExchangeRequest, spawn } from "./spawn.ts";
+
+/** RFC 8693 section 2.1. */
+export const TOKEN_EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+const EXCHANGE_PARAMETERS = [
+  "subject_token",
+  "subject_token_type",
+  "scope",
+  "authorization_details",
+  "constraints",
+  "resource",
+] as const;
+
+type Exchange = (request: ExchangeRequest, context: GrantContext) => Promise<Result<SignedToken, Refusal>>;
+
+/** What is exchanged for an agent's token, by `subject_token_type`. Nothing else is: no token of a person makes an agent. */
+const EXCHANGES: ReadonlyMap<string | undefined, Exchange> = new Map([[LAUNCH_TOKEN_TYPE, spawn]]);
+
+export function registerGrants(provider: Provider, context: GrantContext): void {
+  provider.registerGrantType(
+    LAUNCH_GRANT,
+    async (ctx) => {
+      const application = context.state.applications.find(ctx.oidc.client.clientId);
+      if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
+      ctx.body = valueOf(await launch(parametersOf(ctx), application, context));
+    },
+    LAUNCH_PARAMETERS,
+  );
+
+  provider.registerGrantType(
+    TOKEN_EXCHANGE_GRANT,
+    async (ctx) => {
+      const { client } = ctx.oidc;
+      const parameters = parametersOf(ctx);
+      const application = applicationOf(client.clientId);
+      const exchange = EXCHANGES.get(textOf(parameters, "subject_token_type"));
+      const subjectToken = textOf(parameters, "subject_token");
+      // First, so that a first request without a nonce is told one whatever else it says.
+      const jkt = await proveKey(provider, ctx, client.clientId);
+      if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
+      if (exchange === undefined) throw new GrantRefusal({ code: "subject_token_type_unknown" });
+      if (subjectToken === undefined) throw new GrantRefusal({ code: "request_malformed", detail: "subject_token" });
+      const signed = valueOf(await exchange({ parameters, application, subjectToken, jkt }, context));
+      ctx.body = tokenAnswer(signed, context.nowMs());
+      tellIssued(signed, context);
+    },
+    EXCHANGE_PARAMETERS,
+  );
+}
+
+/** oidc-provider fills in a `resource` wherever there are authorization_details; what was asked for stands in the form. */
+function parametersOf(ctx: TokenEndpointGrantContext): Parameters {
+  return { ...ctx.oidc.params, resource: ctx.oidc.body?.["resource"] };
+}
+
+/** The thumbprint of the key over this request. The proof is used up, whatever becomes of the request. */
+async function proveKey(provider: Provider, ctx: KoaContextWithOIDC, clientId: string): Promise<string> {
+  const proof = await validateDpop(provider, ctx);
+  if (proof === undefined) throw new GrantRefusal({ code: "proof_required" });
+  await checkDpopReplay(provider, ctx, proof, clientId, InvalidGrant);
+  return proof.thumbprint;
+}
+
+function applicationOf(clientId: string): string | undefined {
+  const suffix = agentsClientOf("");
+  return clientId.endsWith(suffix) ? clientId.slice(0, -suffix.length) : undefined;
+}
+
+function valueOf<T>(result: Result<T, Refusal>): T {
+  if (!result.ok) throw new GrantRefusal(result.error);
+  return result.value;
+}
+
+function tellIssued({ agent, token }: SignedToken, context: GrantContext): void {
+  context.tell({
+    level: "info",
+    event: "token_issued",
+    client_id: agentsClientOf(agent.application),
+    key_thumbprint: agent.authority.jkt,
+    jti: token.jti,
+    scope: agent.grant.scope.join(" "),
+    agent: agent.id,
+  });
+}
