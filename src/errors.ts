@@ -19,6 +19,7 @@ const invalidProof = (title = "The proof of possession is not valid for this req
 });
 const badRequest = (title: string) => ({ status: 400, code: "bad_request", title });
 const badBody = (title: string) => ({ status: 400, code: "bad_body", title });
+const badMessage = (title: string) => ({ status: 400, code: "invalid_message", title });
 const denied = (title = "Policy does not allow this action.") => ({ status: 403, code: "access_denied", title });
 const badGateway = (title: string) => ({ status: 502, code: "bad_gateway", title });
 const unavailable = (title: string) => ({ status: 503, code: "unavailable", title });
@@ -75,6 +76,7 @@ export const REASONS = {
   "token.lifetime": invalidToken(),
   "token.unbound": invalidToken("The access token is not bound to a key (`cnf`)."),
   "token.claims": invalidToken(),
+  "token.delegation": invalidToken("The delegation that the access token claims is not proven by its records."),
 
   // proof: RFC 9449 section 4.3
   "proof.missing": invalidProof("Send exactly one DPoP header."),
@@ -132,6 +134,29 @@ export const REASONS = {
   "body.too_deep": badBody("The body is nested too deeply."),
   "body.number": badBody("The body has a number that does not survive parsing unchanged."),
 
+  // mcp: a message that is not one, or that its headers tell otherwise
+  "mcp.bad_origin": { status: 403, code: "bad_origin", title: "Requests from this origin are not served here." },
+  "mcp.version": {
+    status: 400,
+    code: "unsupported_protocol_version",
+    title: "This version of MCP is not spoken here.",
+  },
+  "mcp.header_mismatch": {
+    status: 400,
+    code: "header_mismatch",
+    title: "A header of MCP is missing, malformed or says something else than the body.",
+  },
+  "mcp.batch": badMessage("Send one JSON-RPC message; batches are not accepted."),
+  "mcp.message": badMessage("The body is not one JSON-RPC 2.0 message as MCP wants it."),
+  "mcp.params": {
+    status: 400,
+    code: "invalid_params",
+    title: "The message's params are not those of its method.",
+  },
+  "mcp.unknown_method": { status: 404, code: "method_not_found", title: "This method is not known here." },
+  "mcp.unknown_method_in_session": { status: 400, code: "method_not_found", title: "This method is not known here." },
+  "mcp.session": { status: 404, code: "session_not_found", title: "There is no such session; initialize a new one." },
+
   // decision
   "policy.denied": denied(),
   "policy.undefined": denied(),
@@ -155,6 +180,7 @@ export const REASONS = {
   "upstream.closed": badGateway("The tool closed the connection before its response was complete."),
   "upstream.response_too_large": badGateway("The tool's response is larger than allowed."),
   "upstream.cannot_redact": badGateway("The tool's response cannot be redacted as policy asks."),
+  "upstream.cannot_filter": badGateway("The tool's list cannot be filtered as policy asks."),
   "upstream.timeout": { status: 504, code: "gateway_timeout", title: "The tool did not answer in time." },
 
   // stream: an event stream or tunnel that is not opened, or was cut

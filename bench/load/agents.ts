@@ -100,6 +100,9 @@ export function openIssuer(privateKey: KeyObject): BenchIssuer {
           deployment: "eu-1",
           environment: "production",
           config_digest: "sha256:00",
+          image_digest: "",
+          prompt_digest: "",
+          publisher: "",
           verified: false,
         },
         session: {

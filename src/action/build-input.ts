@@ -2,6 +2,7 @@
 // What belongs to the token and to the route is serialised once; the rest is joined around it as one string.
 import { isoTime } from "../lib/iso-time.ts";
 import { cutJsonText, jsonRecord, jsonText } from "../lib/json-text.ts";
+import { loggedAction, type McpAction, mcpActionText } from "./mcp/action-text.ts";
 import type { Target } from "./parse-target.ts";
 
 /** The parts of a route that policy sees, with what never changes already serialised. */
@@ -41,6 +42,8 @@ export interface InputParts {
   readonly method: string;
   /** The judged body's own text, or null where there is no body or the route does not inspect it. */
   readonly bodyText: string | null;
+  /** On a route of kind `mcp`: the call that the body is; `bodyText` is the text of its arguments then. */
+  readonly mcp?: McpAction | undefined;
   readonly target: Target;
   readonly params: Readonly<Record<string, string>>;
   /** The configured public origin's host, never the raw Host header. */
@@ -69,11 +72,12 @@ export function inputText(parts: InputParts, text: (value: string) => string = j
   const method = text(parts.method);
   let path = "";
   for (const segment of target.segments) path += path === "" ? text(segment) : `,${text(segment)}`;
+  const mcp = parts.mcp === undefined ? undefined : mcpActionText(parts.mcp, parts.method, text);
   return {
-    beforeArguments: `"action":{"kind":"http","method":${method},"tool":${route.toolJson},"arguments":`,
+    beforeArguments: mcp?.before ?? `"action":{"kind":"http","method":${method},"tool":${route.toolJson},"arguments":`,
     afterArguments:
-      `,"http":{"method":${method}}},"resource":{${route.resourceJson},"params":${jsonRecord(parts.params, text)},` +
-      `"host":${text(parts.host)},"path":[${path}],"query":`,
+      `${mcp?.after ?? `,"http":{"method":${method}}}`},"resource":{${route.resourceJson},` +
+      `"params":${jsonRecord(parts.params, text)},"host":${text(parts.host)},"path":[${path}],"query":`,
     afterQuery:
       `},"environment":{"time":"${isoTime(parts.timeMs)}","source_ip":${text(parts.sourceIp)},` +
       `"gateway":${text(parts.gateway)}}`,
@@ -82,8 +86,9 @@ export function inputText(parts: InputParts, text: (value: string) => string = j
 
 /** For a log: no text of it is longer than `charactersMax`. */
 export function cutInputText(parts: InputParts, whole: InputText, charactersMax: number): InputText {
-  if (whole.afterArguments.length <= charactersMax) return whole;
-  return inputText(parts, (value) => cutJsonText(value, charactersMax));
+  const cut = (value: string): string => cutJsonText(value, charactersMax);
+  if (parts.mcp !== undefined) return inputText({ ...parts, mcp: loggedAction(parts.mcp) }, cut);
+  return whole.afterArguments.length <= charactersMax ? whole : inputText(parts, cut);
 }
 
 /** The members of the `input` document after the claims, as JSON text without braces. */

@@ -13,7 +13,7 @@ import { locateOpa } from "./opa.ts";
 
 export const CAPABILITIES_FILE = join(packageRoot(), "policies", "capabilities.json");
 
-/** Later entry points, built where the folder has them. */
+/** Built where the folder has them. */
 const OPTIONAL_ENTRYPOINTS = ["cordon/visible", "cordon/response"];
 const OPA_TIMEOUT_MS = 60_000;
 const OPA_OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
@@ -101,6 +101,15 @@ export async function withSnapshot<T>(
   }
 }
 
+/** Whether a module has the rule, or is the package, of an entry point such as `cordon/visible`. */
+function declares(module: string, entrypoint: string): boolean {
+  const [root = "", name = ""] = entrypoint.split("/");
+  if (new RegExp(`^package ${root}\\.${name}\\s*$`, "m").test(module)) return true;
+  return (
+    new RegExp(`^package ${root}\\s*$`, "m").test(module) && new RegExp(`^(?:default )?${name}\\b`, "m").test(module)
+  );
+}
+
 /** `opa check --strict`, then `opa test`, then `opa build`. The error is opa's own text. */
 export async function buildFromSource(
   folder: string,
@@ -116,8 +125,8 @@ export async function buildFromSource(
       if (!tested.ok) return err(tested.output);
     }
     const out = join(dirname(copy), "bundle.tar.gz");
-    const declared = [...sources.values()].map((content) => Buffer.from(content).toString("utf8")).join("\n");
-    const optional = OPTIONAL_ENTRYPOINTS.filter((name) => declared.includes(`package ${name.replace("/", ".")}\n`));
+    const modules = [...sources.values()].map((content) => Buffer.from(content).toString("utf8"));
+    const optional = OPTIONAL_ENTRYPOINTS.filter((name) => modules.some((module) => declares(module, name)));
     const entrypoints = [DECISION_ENTRYPOINT, ...optional].flatMap((name) => ["-e", name]);
     // No `-O`: an optimised build may fold data into code, and data must stay replaceable on its own.
     const args = ["build", "-t", "wasm", ...entrypoints, "--capabilities", CAPABILITIES_FILE];

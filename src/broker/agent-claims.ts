@@ -50,7 +50,7 @@ export function agentClaims(options: {
         constraints: client.constraints,
         expires_at: new Date(options.expiresAt * 1000).toISOString().replace(".000Z", "Z"),
       },
-      provenance: { ...client.provenance, verified: false },
+      provenance: { ...client.provenance, image_digest: "", prompt_digest: "", publisher: "", verified: false },
       // A session lasts as long as the key: a renewed token stays in the chain of its first request.
       session: {
         id: chainId("session", id),

@@ -10,6 +10,7 @@ type Upstream = Route["upstream"];
 export function checkFields(view: ConfigView, report: Report): void {
   checkUnique(view, report);
   checkListeners(view, report);
+  checkIssuers(view, report);
   checkLimits(view, report);
   checkRoutes(view, report);
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, report);
@@ -41,6 +42,23 @@ function checkUnique(view: ConfigView, report: Report): void {
       );
     });
   }
+}
+
+/** What names the agents of a SPIFFE trust domain is its authority alone; and a JWT-SVID is looked up by that domain. */
+function checkIssuers(view: ConfigView, report: Report): void {
+  view.issuers.forEach((issuer, index) => {
+    if (issuer?.kind !== "spiffe") return;
+    const path = `issuers[${index}]`;
+    const other = view.issuers.findIndex((one, at) => at !== index && one?.trust_domain === issuer.trust_domain);
+    if (other !== -1) {
+      const mend = "Give each its own trust domain, or remove one.";
+      report(`${path}.trust_domain`, `issuers[${other}] names agents of this trust domain too.`, mend);
+    }
+    if (issuer.token_types !== undefined) {
+      const problem = "The types of a JWT-SVID are fixed by SPIFFE: `JWT`, `JOSE` or none.";
+      report(`${path}.token_types`, problem, "Remove it.");
+    }
+  });
 }
 
 interface Endpoint {
@@ -146,7 +164,26 @@ function checkRoute(path: string, route: Route, view: ConfigView, report: Report
     const mend = "Lower it, or raise `policy.input_bytes_max` above it.";
     report(`${path}.limits.body_bytes_max`, "Policy could not take a body of this size.", mend);
   }
+  checkMcp(path, route, report);
   checkUpstream(`${path}.upstream`, route.upstream, report);
+}
+
+/** One endpoint, whose messages are all read: MCP, "Streamable HTTP". */
+function checkMcp(path: string, route: Route, report: Report): void {
+  if (route.kind === "http") {
+    if (route.mcp !== undefined) report(`${path}.mcp`, "This route is of kind `http`.", "Write `kind: mcp`.");
+    return;
+  }
+  if (!route.methods.includes("POST")) {
+    report(`${path}.methods`, "Messages of MCP are sent by POST, and this route has no POST.", "Add POST.");
+  }
+  if (!route.methods.every((method) => method === "POST" || method === "GET" || method === "DELETE")) {
+    report(`${path}.methods`, "MCP knows POST, GET and DELETE only.", "Remove the others.");
+  }
+  if (route.body === "stream") {
+    report(`${path}.body`, "Policy judges the messages of this route.", "Remove `body`, or write `json`.");
+  }
+  if (route.upgrade.length > 0) report(`${path}.upgrade`, "MCP has no protocol upgrade.", "Remove `upgrade`.");
 }
 
 /** The gateway's own to write: they frame the message to the tool (RFC 9110 section 7.6.1, RFC 9112 section 6). */

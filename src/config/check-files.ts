@@ -2,6 +2,7 @@
 // Each file is read once here, so that a missing key is found before the first socket is open.
 import { createPrivateKey, createPublicKey, type JsonWebKeyInput, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
+import { parseStrictObject } from "../lib/strict-json.ts";
 import type { Report } from "./config-problem.ts";
 import type { ConfigView, ParsedConfig } from "./config-view.ts";
 import { readSecret } from "./read-secret.ts";
@@ -10,6 +11,9 @@ type Upstream = ParsedConfig["routes"][number]["upstream"];
 
 /** Larger than any certificate bundle, key set or policy data; keeps a device or a log file from being read whole. */
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What the gateway reads of a key set, from wherever it comes. */
+const KEY_SET_BYTES_MAX = 262_144;
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
@@ -22,7 +26,9 @@ export function checkFiles(view: ConfigView, env: NodeJS.ProcessEnv, report: Rep
   });
   view.issuers.forEach((issuer, index) => {
     if (issuer !== undefined && "file" in issuer.jwks) {
-      checkKeySet(`issuers[${index}].jwks.file`, issuer.jwks.file, report);
+      const path = `issuers[${index}].jwks.file`;
+      checkKeySet(path, issuer.jwks.file, report);
+      if (issuer.kind === "spiffe") checkBundle(path, issuer.jwks.file, report);
     }
   });
   view.routes.forEach((route, index) => {
@@ -83,6 +89,13 @@ function readCertificates(path: string, file: string, report: Report): X509Certi
 function checkKeySet(path: string, file: string, report: Report): void {
   const value = readJson(path, file, report);
   if (value === undefined) return;
+  const bytes = attempt(() => readFileSync(file)) ?? Buffer.alloc(0);
+  if (bytes.length > KEY_SET_BYTES_MAX) {
+    return report(path, `${file} is larger than ${KEY_SET_BYTES_MAX} bytes.`, "Keep only the keys in use.");
+  }
+  if (parseStrictObject(bytes) === undefined) {
+    return report(path, `${file} says a member twice, or is no object.`, "Mend the file.");
+  }
   const keys = typeof value === "object" && value !== null && "keys" in value ? value.keys : undefined;
   if (!Array.isArray(keys) || keys.length === 0) {
     return report(path, `${file} is not a JWKS: it has no \`keys\`.`, 'Write `{ "keys": [ … ] }` with public keys.');
@@ -99,6 +112,19 @@ function checkKeySet(path: string, file: string, report: Report): void {
     attempt(() => createPublicKey({ key: key as JsonWebKeyInput["key"], format: "jwk" })),
   );
   if (!usable) report(path, `${file} has no key that can be used.`, "Write at least one EC, OKP or RSA public key.");
+}
+
+/** SPIFFE bundle format, section 4: what an element is for is said by `use`, and one without it is for nothing. */
+function checkBundle(path: string, file: string, report: Report): void {
+  const bundle = attempt(() => JSON.parse(readFileSync(file, "utf8")) as { keys?: unknown });
+  // Whatever else is wrong with the file is told already.
+  if (!Array.isArray(bundle?.keys)) return;
+  const keys: unknown[] = bundle.keys;
+  const verifies = (key: unknown) => typeof key === "object" && key !== null && "use" in key && key.use === "jwt-svid";
+  if (keys.some(verifies)) return;
+  const mend =
+    "Name the trust domain's bundle in SPIFFE format, as `spire-server bundle show -format spiffe` prints it.";
+  report(path, `${file} has no key for JWT-SVIDs (\`use: jwt-svid\`).`, mend);
 }
 
 function readJson(path: string, file: string, report: Report): unknown {

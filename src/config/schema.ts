@@ -53,7 +53,7 @@ const listener = z.strictObject({
 
 const jwks = z
   .union([
-    z.strictObject({ file: filePath }),
+    z.strictObject({ file: filePath.describe("Read again when it changes.") }),
     z.strictObject({
       url: httpUrl,
       cooldown_s: z.int().min(1).default(30).describe("At most one fetch in this time, whatever `kid` is asked for."),
@@ -62,7 +62,7 @@ const jwks = z
       allow_private_addresses: z.boolean().default(false),
     }),
   ])
-  .describe("The issuer's public keys.");
+  .describe("The issuer's public keys; of `kind: spiffe` the bundle of its trust domain.");
 
 const claimSource = z
   .union([z.strictObject({ claim: z.string().min(1) }), z.strictObject({ value: z.unknown() })])
@@ -89,6 +89,9 @@ const claimMapping = z
       "provenance.deployment",
       "provenance.environment",
       "provenance.config_digest",
+      "provenance.image_digest",
+      "provenance.prompt_digest",
+      "provenance.publisher",
       "provenance.verified",
       "session.id",
       "session.root_request",
@@ -101,11 +104,22 @@ const claimMapping = z
   .describe("How this issuer's claims become Cordon's four; what is not mapped is read from the `cordon` claim names.");
 
 const issuer = z.strictObject({
+  kind: z
+    .enum(["oauth", "spiffe"])
+    .default("oauth")
+    .describe(
+      "`oauth`: access tokens (RFC 9068). `spiffe`: JWT-SVIDs of the trust domain, found by their `sub` where they have " +
+        "no `iss`, and bound by `cnf` or to the X.509-SVID of the same id on the connection.",
+    ),
   issuer: z.string().min(1).describe("Exactly the `iss` of its tokens."),
   audience: z.array(z.string().min(1)).min(1).describe("Accepted `aud` values; one must match."),
   trust_domain: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,254}$/),
   algorithms: z.array(signatureAlgorithm).min(1).default(["ES256", "EdDSA"]),
-  token_types: z.array(z.string()).min(1).default(["at+jwt"]),
+  token_types: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("Accepted `typ` values; `at+jwt` where absent. A JWT-SVID has `JWT`, `JOSE` or none, and no other."),
   jwks,
   leeway_s: z.int().min(0).max(60).default(30),
   max_lifetime_s: z.int().min(60).default(3600),
@@ -160,8 +174,25 @@ const routeLimits = z.strictObject({
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
+const mcp = z.strictObject({
+  versions: z
+    .array(z.enum(["2025-11-25", "2026-07-28"]))
+    .min(1)
+    .default(["2025-11-25", "2026-07-28"])
+    .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
+  allowed_origins: z
+    .array(origin)
+    .default([])
+    .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
+});
+
 const route = z.strictObject({
   name,
+  kind: z
+    .enum(["http", "mcp"])
+    .default("http")
+    .describe("`mcp`: one MCP endpoint; policy sees the message, its tool and its arguments."),
+  mcp: mcp.optional().describe("For a route of kind `mcp`."),
   path: z
     .string()
     .regex(/^\//)

@@ -1,8 +1,11 @@
-// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail.
+// In: a denial and the response it belongs to. Out: an RFC 9457 problem document that tells the code and no policy detail,
+// or on a route of kind `mcp` a JSON-RPC error that tells the same.
 // Trusts: nothing of the request goes into the answer but the gateway's own request id.
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { type Denial, REASONS } from "../errors.ts";
+import { errorObject } from "../action/mcp/error-object.ts";
+import type { RpcId } from "../action/mcp/parse-message.ts";
+import { type Denial, type Reason, REASONS } from "../errors.ts";
 
 /** What a 401 adds (RFC 9449 section 7.1, RFC 9110 section 11.6.1). */
 export interface Challenge {
@@ -17,30 +20,51 @@ export interface Answer extends Challenge {
   readonly allow?: string | undefined;
   /** The rest of the request was not read: the connection cannot be used again. */
   readonly close: boolean;
+  /** Where the caller speaks MCP: the id of its request, and the versions that are spoken here. */
+  readonly rpc?: { readonly id: RpcId | undefined; readonly versions: readonly string[] } | undefined;
 }
 
 /** Seconds after which a 429 or 503 is worth another try. */
 const RETRY_AFTER_S = 1;
 
-/** The problem document (RFC 9457 section 3) as JSON text. */
-export function problemDocument(denial: Denial, requestId: string): string {
-  const { status, code, title } = REASONS[denial.reason];
-  return JSON.stringify({ type: `urn:cordon:problem:${code}`, title, status, code, request_id: requestId });
+/** A document up to the request id: all that differs between two refusals for one reason. */
+const documents = new Map<Reason, string>();
+
+/** The problem document (RFC 9457 section 3) as JSON text. ASCII, so that its characters are its bytes. */
+export function problemDocument({ reason }: Denial, requestId: string): string {
+  let start = documents.get(reason);
+  if (start === undefined) {
+    const { status, code, title } = REASONS[reason];
+    start = `${JSON.stringify({ type: `urn:cordon:problem:${code}`, title, status, code }).slice(0, -1)},"request_id":"`;
+    documents.set(reason, start);
+  }
+  return `${start}${requestId}"}`;
 }
 
-function headersOf(answer: Answer, bytes: number): [string, string][] {
+/** ASCII too. */
+function bodyOf({ denial, requestId, rpc }: Omit<Answer, "close">): string {
+  if (rpc === undefined) return problemDocument(denial, requestId);
+  return errorObject(denial, rpc.id, requestId, rpc.versions);
+}
+
+/** Names and values in one flat list. */
+function headersOf(answer: Answer, body: string): string[] {
   const { status } = REASONS[answer.denial.reason];
-  const headers: [string, string][] = [
-    ["content-type", "application/problem+json"],
-    ["content-length", String(bytes)],
-    ["cache-control", "no-store"],
-    ["x-cordon-request-id", answer.requestId],
+  const headers = [
+    "content-type",
+    answer.rpc === undefined ? "application/problem+json" : "application/json",
+    "content-length",
+    String(body.length),
+    "cache-control",
+    "no-store",
+    "x-cordon-request-id",
+    answer.requestId,
   ];
-  if (answer.wwwAuthenticate !== undefined) headers.push(["www-authenticate", answer.wwwAuthenticate]);
-  if (answer.dpopNonce !== undefined) headers.push(["dpop-nonce", answer.dpopNonce]);
-  if (answer.allow !== undefined) headers.push(["allow", answer.allow]);
-  if (status === 429 || status === 503) headers.push(["retry-after", String(RETRY_AFTER_S)]);
-  if (answer.close) headers.push(["connection", "close"]);
+  if (answer.wwwAuthenticate !== undefined) headers.push("www-authenticate", answer.wwwAuthenticate);
+  if (answer.dpopNonce !== undefined) headers.push("dpop-nonce", answer.dpopNonce);
+  if (answer.allow !== undefined) headers.push("allow", answer.allow);
+  if (status === 429 || status === 503) headers.push("retry-after", String(RETRY_AFTER_S));
+  if (answer.close) headers.push("connection", "close");
   return headers;
 }
 
@@ -50,15 +74,16 @@ export function answerDenial(response: ServerResponse, answer: Answer): void {
     response.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
   const { status } = REASONS[answer.denial.reason];
   // Nobody is there to read a 499; the status stands in the log only.
   if (status === 499) {
     response.destroy();
     return;
   }
-  response.writeHead(status, headersOf(answer, Buffer.byteLength(body)).flat());
-  response.end(body);
+  const body = bodyOf(answer);
+  response.writeHead(status, headersOf(answer, body));
+  // Head and body leave in one write; as latin1 they need no second look at their characters.
+  response.end(body, "latin1");
 }
 
 /** Answers on a bare socket (an upgrade, CONNECT or a request that did not parse) and closes it. */
@@ -67,10 +92,11 @@ export function answerOnSocket(socket: Duplex, answer: Omit<Answer, "close">): v
     socket.destroy();
     return;
   }
-  const body = problemDocument(answer.denial, answer.requestId);
+  const body = bodyOf(answer);
   const { status } = REASONS[answer.denial.reason];
-  const headers = headersOf({ ...answer, close: true }, Buffer.byteLength(body));
-  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const headers = headersOf({ ...answer, close: true }, body);
+  let head = "";
+  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
   socket.end(`HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? "Error"}\r\n${head}\r\n${body}`, () => socket.destroy());
 }
 

@@ -1,7 +1,8 @@
 // In: an exchange that the policy judged, or how it ended. Out: its record as one line of JSON text, safe to show.
 // Trusts: the ids that this gateway made. What belongs to an agent is serialised and made safe once, not twice an exchange.
 // Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
-import { jsonText } from "../lib/json-text.ts";
+import { loggedName } from "../action/mcp/action-text.ts";
+import { cutJsonText, jsonText } from "../lib/json-text.ts";
 import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
 import { revisionText } from "../telemetry/entry-members.ts";
@@ -13,6 +14,7 @@ import type { ExchangeFacts, Route } from "./services.ts";
 /** What an intent tells of the exchange and of its judgement. */
 export type IntentFacts = Pick<ExchangeFacts, "method" | "path" | "requestId" | "decisionId" | "trace" | "revision">;
 export interface IntentJudgement extends Pick<Judged, "agent" | "decision" | "quarantined"> {
+  readonly mcp?: Judged["mcp"];
   readonly route: Pick<Route, "input" | "config">;
 }
 export type OutcomeFacts = Pick<ExchangeFacts, "requestId" | "agent" | "outcome" | "reason">;
@@ -23,6 +25,9 @@ interface AgentText {
   /** All members of an intent that tell who asks. */
   readonly members: string;
 }
+
+/** Of what a message of MCP names; a record is not a copy of it. */
+export const NAME_CHARACTERS_MAX = 256;
 
 const agents = new WeakMap<Agent, AgentText>();
 
@@ -48,8 +53,13 @@ function agentText(agent: Agent): AgentText {
 
 export function intentText(x: IntentFacts, judged: IntentJudgement, timeMs: number, containmentEpoch: number): string {
   const { route, agent, decision, quarantined } = judged;
+  const call = judged.mcp?.action.call;
+  const what =
+    call === undefined
+      ? `"tool":${route.input.toolJson}`
+      : `"tool":${cutJsonText(loggedName(call), NAME_CHARACTERS_MAX)},"mcp":${jsonText(call.method)}`;
   const asked = safeJsonText(
-    `"action":{"method":${jsonText(x.method)},"tool":${route.input.toolJson}},` +
+    `"action":{"method":${jsonText(x.method)},${what}},` +
       `"resource":{"route":${jsonText(route.config.name)},"type":${jsonText(route.config.resource.type)},` +
       `"path":${jsonText(x.path)}}`,
   );

@@ -1,5 +1,7 @@
 // In: the configured issuers and the shared memory of this process. Out: the proof of the caller, for one thread.
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 import type { IssuerConfig } from "../config/schema.ts";
 import { type Authenticate, createAuthenticator } from "../token/authenticate.ts";
 import { createFailedProofs } from "../token/failed-proofs.ts";
@@ -32,12 +34,24 @@ export function createThreadAuthenticator(start: DataThreadStart, warn: (message
   });
 }
 
+/** For so long at most does a key that was taken out of a file still count. */
+const FILE_AGE_MS_MAX = 1000;
+
 function keySetOf(issuer: IssuerConfig, warn: (message: string) => void): KeySet {
   const { jwks } = issuer;
+  const format = issuer.kind === "spiffe" ? "spiffe_bundle" : "jwks";
   const keySet =
     "file" in jwks
-      ? createKeySet({ jwks: JSON.parse(readFileSync(jwks.file, "utf8")) })
+      ? createKeySet({
+          format,
+          url: pathToFileURL(jwks.file).href,
+          cooldownMs: FILE_AGE_MS_MAX,
+          maxAgeMs: FILE_AGE_MS_MAX,
+          fetchText: (url) => readFile(new URL(url), "utf8"),
+          initialText: textOf(jwks.file),
+        })
       : createKeySet({
+          format,
           url: jwks.url,
           cooldownMs: jwks.cooldown_s * 1000,
           maxAgeMs: jwks.max_age_s * 1000,
@@ -55,4 +69,13 @@ function keySetOf(issuer: IssuerConfig, warn: (message: string) => void): KeySet
     else warn(`keys of ${issuer.issuer}: ${problem}; keys that are known work on`);
   });
   return keySet;
+}
+
+/** A thread that is started while the file is being replaced reads it with its first request. */
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,7 @@
 // In: what the supervisor handed to this thread. Out: its services, all of them, wired once.
 import { createRouteInput } from "../action/build-input.ts";
 import { createRouteTable } from "../action/match-route.ts";
+import { MCP_VERSIONS } from "../action/mcp/methods.ts";
 import { parsePathTemplate } from "../action/path-template.ts";
 import type { Recorder } from "../audit/recorder.ts";
 import { readSecret } from "../config/read-secret.ts";
@@ -18,11 +19,13 @@ import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
+import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
+import { createRefusalPace } from "./refusal-pace.ts";
 import { createResourceMetadata } from "./resource-metadata.ts";
 import { createSeenAgents } from "./seen-agents.ts";
-import type { PublicOrigin, Route, Services } from "./services.ts";
+import type { McpRoute, PublicOrigin, Route, Services } from "./services.ts";
 import type { DataThreadStart, FromThread } from "./thread-messages.ts";
 
 export function createServices(given: {
@@ -43,10 +46,11 @@ export function createServices(given: {
     thread,
     config,
     clock,
-    routes: createRouteTable(config.routes.map((route, index) => createRoute(forwarder, route, index))),
+    routes: createRouteTable(config.routes.map((route, index) => createRoute(forwarder, config, route, index))),
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
+    sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
       thread,
       watch: attachEvaluationWatch(start.shared.evaluation),
@@ -73,6 +77,7 @@ export function createServices(given: {
     pending: attachPendingAnswers(start.shared.pending, thread),
     flight: attachInFlight(start.shared.flight, thread, flightSlots(config)),
     denials: createDenialCounter(clock.nowMs()),
+    refusals: createRefusalPace(() => performance.eventLoopUtilization()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
     notify,
@@ -91,7 +96,7 @@ export function createServices(given: {
   return services;
 }
 
-function createRoute(forwarder: Forwarder, config: RouteConfig, index: number) {
+function createRoute(forwarder: Forwarder, { public_origins }: Config, config: RouteConfig, index: number) {
   const template = parsePathTemplate(config.path);
   if (!template.ok) throw new Error(`route ${config.name}: ${template.error}`);
   const route: Route = {
@@ -101,8 +106,17 @@ function createRoute(forwarder: Forwarder, config: RouteConfig, index: number) {
     target: prepare(forwarder, config.upstream),
     methods: new Set<string>(config.methods),
     host: config.host === undefined ? undefined : new URL(config.host).host,
+    mcp: config.kind === "mcp" ? createMcpRoute(config, public_origins) : undefined,
   };
   return { route, template: template.value };
+}
+
+function createMcpRoute({ mcp, name, resource }: RouteConfig, publicOrigins: readonly string[]): McpRoute {
+  return {
+    versions: mcp?.versions ?? MCP_VERSIONS,
+    origins: new Set([...publicOrigins, ...(mcp?.allowed_origins ?? [])].map((text) => new URL(text).origin)),
+    server: resource.attributes["server"] ?? name,
+  };
 }
 
 function prepare(forwarder: Forwarder, upstream: UpstreamConfig): UpstreamTarget {

@@ -137,6 +137,7 @@ function recordDenials(): void {
 /** SIGTERM: no new connections, what is in flight ends within the limit, then everything is flushed. */
 async function drain(timeoutMs: number): Promise<void> {
   services.draining = true;
+  services.refusals.flush();
   const closed = drains.map((one) => one.stop());
   let close: NodeJS.Timeout | undefined;
   const cut = setTimeout(() => {
@@ -212,8 +213,10 @@ async function main(): Promise<void> {
     setInterval(recordDenials, DENIALS_MS),
   );
   const peers = createPeerConnections(config.limits.connections_per_peer_max);
+  // A resumed session knows the leaf of its client alone, and a JWT-SVID is bound by the whole chain.
+  const resumesSessions = config.issuers.every(({ kind }) => kind !== "spiffe");
   for (const [index, listener] of config.listeners.entries()) {
-    const server = createListener(listener, config.limits, peers, {
+    const server = createListener({ ...listener, resumesSessions }, config.limits, peers, {
       request: (facts, request, response, expectsContinue) =>
         void runExchange(services, facts, request, response, expectsContinue),
       upgrade: (facts, request, socket, head) => void runUpgrade(services, facts, request, socket, head),
@@ -225,6 +228,7 @@ async function main(): Promise<void> {
         finishExchange(services, x);
       },
       broken: breakExchange,
+      pace: services.refusals,
       dropped: (facts, limit, address) => {
         services.metrics.connectionRefused(limit);
         tellRefused(facts.name, limit, address);

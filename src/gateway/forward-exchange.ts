@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Denial, deny } from "../errors.ts";
 import type { ForwardOutcome } from "../upstream/forwarder.ts";
+import { filterAnswer } from "./filter-answer.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import type { Judged, Refusal } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
@@ -62,7 +63,7 @@ async function sendOnce(
   response: ServerResponse,
   toMonitor: boolean,
 ): Promise<{ result: ForwardOutcome; rerouted: boolean }> {
-  const { route, agent, decision, target } = judged;
+  const { route, agent, decision, target, mcp } = judged;
   let rerouted = false;
   let eventStream = false;
   const beforeSend = (): Denial | null => {
@@ -83,10 +84,11 @@ async function sendOnce(
     target: toMonitor && s.monitor !== undefined ? s.monitor : route.target,
     method: x.method,
     path: target.path + target.search,
-    rawHeaders: request.rawHeaders,
+    rawHeaders: mcp === undefined ? request.rawHeaders : mcp.rawHeaders,
     body: judged.body === "stream" ? request : judged.body,
     ...(judged.headers.contentLength === undefined ? {} : { bodyLength: Number(judged.headers.contentLength) }),
-    identity: identityHeaders(x, agent, toMonitor),
+    identity: withSession(identityHeaders(x, agent, toMonitor), mcp?.session),
+    ...(mcp === undefined ? {} : filterAnswer(s, x, judged, mcp)),
     response,
     beforeSend,
     ...(redact === undefined ? {} : { redact }),
@@ -127,6 +129,12 @@ async function sendOnce(
     if (open.streaming) s.metrics.openStreams(-1);
     if (eventStream) s.load.closeStream(agent.refs.agent);
   }
+}
+
+/** The server gets its own id instead of the agent's. */
+function withSession(identity: [string, string][], session: string | undefined): [string, string][] {
+  if (session !== undefined) identity.push(["mcp-session-id", session]);
+  return identity;
 }
 
 /** Whether the caller says that it reads event streams, as every client of one does. */

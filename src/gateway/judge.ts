@@ -16,11 +16,15 @@ import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
+import type { ChooseVisible } from "./filter-answer.ts";
+import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
 import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
 
 export interface Refusal extends Challenge {
   readonly denial: Denial;
   readonly allow?: string;
+  /** Of a caller who was proven before: see `AuthDenial`. */
+  readonly known?: boolean | undefined;
 }
 
 export interface Judged {
@@ -32,6 +36,8 @@ export interface Judged {
   readonly body: Buffer | null | "stream";
   readonly decision: Decision;
   readonly quarantined: boolean;
+  /** Only on a route of kind `mcp`. */
+  readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
   readonly judgeAgain: () => Denial | null;
 }
 
@@ -86,14 +92,17 @@ export async function judge(
   const authenticated = pending instanceof Promise ? await pending : pending;
   s.metrics.stepUs("authenticate", (performance.now() - startedAt) * 1000);
   if (!authenticated.ok) {
-    const { wwwAuthenticate: challenge, dpopNonce, ...denial } = authenticated.error;
+    const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
     const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
-    return err({ denial, wwwAuthenticate, dpopNonce });
+    return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
   x.agent = agent;
+  if (headers.traceparent === undefined) x.trace = traceOf(headers);
   s.seen.see(agent, x.timeMs);
+  // A proven caller may learn that a route speaks MCP: from here on it is answered in JSON-RPC.
+  if (match?.route.mcp !== undefined) x.rpc = { id: undefined, call: undefined };
 
   // 3. containment comes before policy: a blocked agent costs nothing.
   const verdict = s.containment.verdictFor(agent);
@@ -108,9 +117,21 @@ export async function judge(
   const routed = checkRoute(match?.route, x, target, upgrade, headers);
   if (routed !== null) return err(routed);
   const route = match?.route as Route;
+  const mcpHead = route.mcp === undefined ? undefined : readMcpHead(s, route, route.mcp, agent, request.rawHeaders);
+  if (mcpHead?.ok === false) return refuse(mcpHead.error);
   const body = await readAction(route, headers, request, upgrade, beforeBody);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;
+  let mcp: McpRequest | undefined;
+  if (route.mcp !== undefined && mcpHead !== undefined) {
+    const value = body.value.kind === "none" ? undefined : body.value.value;
+    const read = readMcpCall(x, route.mcp, mcpHead.value, value, request.rawHeaders);
+    if (!read.ok) {
+      const denial = read.error;
+      return err(denial.reason === "route.method_not_allowed" ? { denial, allow: "POST" } : { denial });
+    }
+    mcp = read.value;
+  }
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
   const timeMs = s.clock.nowMs();
@@ -118,7 +139,8 @@ export async function judge(
     claimsJson: agent.claimsJson,
     route: route.input,
     method: x.method,
-    bodyText: body.value.text,
+    bodyText: mcp === undefined ? body.value.text : JSON.stringify(mcp.action.call.arguments),
+    mcp: mcp?.action,
     target,
     params: match?.params ?? {},
     host: origin.host,
@@ -127,13 +149,18 @@ export async function judge(
     gateway: s.config.gateway,
   };
   const text = inputText(input);
-  const decide = (rest: string, atMs: number) =>
-    s.policy.decide({
-      split: { claims: agent.claimsJson, rest },
-      timeMs: atMs,
-      route: route.index,
-      agentId: agent.refs.agent,
-    });
+  const gateInput = (rest: string, atMs: number) => ({
+    split: { claims: agent.claimsJson, rest },
+    timeMs: atMs,
+    route: route.index,
+    agentId: agent.refs.agent,
+  });
+  const decide = (rest: string, atMs: number) => s.policy.decide(gateInput(rest, atMs));
+  const visible: ChooseVisible = (listJson) => {
+    const now = { ...input, timeMs: s.clock.nowMs() };
+    const rest = `${requestMembers(now, inputText(now))},"list":${listJson}`;
+    return s.policy.visible(gateInput(rest, now.timeMs)).result;
+  };
   const judgement = decide(requestMembers(input, text), timeMs);
   s.metrics.stepUs("decide", judgement.evaluationUs);
   x.decisionId = s.nextId();
@@ -152,7 +179,7 @@ export async function judge(
     timeMs,
     mode: route.config.mode,
     inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
-    arguments: body.value.value,
+    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
     query: target.query,
     sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
@@ -172,6 +199,7 @@ export async function judge(
     body: body.value.kind === "stream" ? "stream" : body.value.bytes,
     decision: outcome.decision,
     quarantined,
+    mcp: mcp === undefined ? undefined : { ...mcp, visible },
     judgeAgain: () => {
       const now = { ...input, timeMs: s.clock.nowMs() };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
@@ -186,6 +214,10 @@ export async function judge(
         : denial;
     },
   });
+}
+
+function traceOf({ traceparent, tracestate }: HeaderFacts): ExchangeFacts["trace"] {
+  return startTrace(traceparent, tracestate);
 }
 
 export interface Head {
@@ -204,7 +236,8 @@ export function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage
     return err(deny("exchange.malformed", "Transfer-Encoding in HTTP/1.0"));
   }
   x.host = headers.value.host;
-  x.trace = startTrace(headers.value.traceparent, headers.value.tracestate);
+  // Nothing is sent on for a caller who is not proven: unless the caller began a trace, there is none to begin here.
+  if (headers.value.traceparent !== undefined) x.trace = traceOf(headers.value);
   const host = headers.value.host.toLowerCase();
   const origin = s.origins.get(`${x.listener.scheme} ${host}`) ?? s.origins.get(host);
   if (origin === undefined) return err(deny("exchange.bad_host", "Host names none of public_origins"));

@@ -1,5 +1,6 @@
 // In: one configured listener and its port. Out: an HTTP/1.1 server whose every event goes through the pipeline.
 // Node's parser does the framing, strictly; what it refuses is answered and logged here, so that no exchange is silent.
+import { constants } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -9,6 +10,7 @@ import type { ListenerConfig, LimitsConfig } from "../config/schema.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { type ConnectionLimit, limitConnections, type PeerConnections } from "../lib/limit-connections.ts";
 import { answerOnSocket } from "./answer.ts";
+import type { RefusalPace } from "./refusal-pace.ts";
 import type { ListenerFacts } from "./services.ts";
 
 export interface ListenerHandlers {
@@ -20,6 +22,8 @@ export interface ListenerHandlers {
   broken(request: IncomingMessage, denial: Denial, socket: Socket): void;
   /** A connection that was closed at once, before TLS and before any request. */
   dropped(listener: ListenerFacts, limit: ConnectionLimit, address: string): void;
+  /** Nobody is proven by what cannot be read. */
+  readonly pace: RefusalPace;
   nextId(): string;
 }
 
@@ -28,7 +32,7 @@ const CONNECTION_CHECK_MS = 1000;
 
 /** `peers` is shared by all listeners of the thread. */
 export function createListener(
-  config: ListenerConfig,
+  config: ListenerConfig & { readonly resumesSessions: boolean },
   limits: LimitsConfig,
   peers: PeerConnections,
   handlers: ListenerHandlers,
@@ -53,7 +57,9 @@ export function createListener(
     noDelay: true,
   };
   const server =
-    config.tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(config.tls) });
+    config.tls === undefined
+      ? createHttpServer(options)
+      : createHttpsServer({ ...options, ...tlsOptions(config.tls, config.resumesSessions) });
   // Node drops header lines beyond its own count in silence (H01); ours is checked, and answered, by the pipeline.
   server.maxHeadersCount = 0;
   limitConnections(server, {
@@ -73,6 +79,8 @@ export function createListener(
     else handlers.upgrade(facts, request, socket, head);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // More of it came while its refusal waited.
+    if (refused.has(socket)) return;
     const open = openExchange(socket);
     // The end of the connection is no end of a body: the client left in the middle of it.
     const left = error.code === "HPE_INVALID_EOF_STATE" && open?.req.complete === false;
@@ -92,9 +100,14 @@ export function createListener(
     }
   });
 
+  /** Connections whose last words are given, or wait to be. */
+  const refused = new WeakSet<Duplex>();
+
   function refuse(socket: Socket, denial: Denial): void {
     const requestId = handlers.nextId();
-    answerOnSocket(socket, { denial, requestId });
+    refused.add(socket);
+    socket.pause();
+    handlers.pace.give(socket, () => answerOnSocket(socket, { denial, requestId }));
     handlers.refused(facts, denial, requestId, socket);
   }
 
@@ -106,7 +119,7 @@ export function createListener(
   return server;
 }
 
-function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
+function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>, resumesSessions: boolean): object {
   return {
     cert: readFileSync(tls.certificate),
     key: readFileSync(tls.key),
@@ -114,6 +127,8 @@ function tlsOptions(tls: NonNullable<ListenerConfig["tls"]>): object {
     minVersion: "TLSv1.2",
     ALPNProtocols: ["http/1.1"],
     requestCert: tls.client_certificates !== "off",
+    // TLSv1.3 has other tickets then, whose sessions nobody keeps: each handshake is a full one.
+    ...(resumesSessions || tls.client_certificates === "off" ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
     // `optional`: the connection stands, and `token/` refuses a certificate that the handshake did not trust.
     rejectUnauthorized: tls.client_certificates === "required",
   };

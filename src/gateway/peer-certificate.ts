@@ -1,8 +1,12 @@
 // In: a TLS connection. Out: the facts of its client certificate, read once a connection.
 // Trusts: OpenSSL's verdict on the chain at the handshake; validity is checked again for each exchange by `token/`.
+import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { CertificateFacts } from "../token/certificate-binding.ts";
 import type { ListenerFacts } from "./services.ts";
+
+/** Leaf, intermediates and a root; OpenSSL itself follows no chain to its end that is much longer. */
+const CHAIN_MAX = 8;
 
 const known = new WeakMap<TLSSocket, CertificateFacts | null>();
 
@@ -17,10 +21,21 @@ export function peerCertificate(socket: TLSSocket, listener: ListenerFacts): Cer
       ? null
       : {
           raw: certificate.raw,
+          chain: chainOf(certificate),
           validFromMs: certificate.validFromDate.getTime(),
           validToMs: certificate.validToDate.getTime(),
           authorized: socket.authorized,
         };
   known.set(socket, facts);
   return facts ?? undefined;
+}
+
+/** A root that was sent along is its own issuer. */
+function chainOf(leaf: X509Certificate): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  for (let one: X509Certificate | undefined = leaf; one !== undefined && chain.length < CHAIN_MAX; ) {
+    chain.push(one);
+    one = one.issuerCertificate;
+  }
+  return chain;
 }

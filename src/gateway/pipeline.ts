@@ -54,7 +54,7 @@ export async function runExchange(
     async () => {
       const early = standsBehind(request, response) ? await awaitTurn(request, response) : null;
       if (early !== null) {
-        answer(x, { denial: early }, request, response, expectsContinue);
+        answer(s, x, { denial: early }, request, response, expectsContinue);
         return;
       }
       if (s.draining) response.shouldKeepAlive = false;
@@ -66,11 +66,14 @@ export async function runExchange(
         "refusal" in allowed
           ? allowed.refusal
           : await forwardExchange(s, x, allowed.judged, request, response, expectsContinue);
-      if (refusal !== null) answer(x, refusal, request, response, expectsContinue);
-      else x.status = response.statusCode;
-      endUnread(response, s.config.limits.idle_timeout_ms);
+      if (refusal !== null) {
+        answer(s, x, refusal, request, response, expectsContinue);
+      } else {
+        x.status = response.statusCode;
+        endUnread(response, s.config.limits.idle_timeout_ms);
+      }
     },
-    (refusal) => answer(x, refusal, request, response, expectsContinue),
+    (refusal) => answer(s, x, refusal, request, response, expectsContinue),
   );
 }
 
@@ -80,12 +83,14 @@ function describeResource(s: Services, x: ExchangeFacts, request: IncomingMessag
   if (!head.ok || !isMetadataPath(head.value.target.path)) return false;
   const refusal = refuseMetadataMethod(x.method);
   if (refusal !== undefined) {
-    answer(x, refusal, request, response, true);
+    answer(s, x, refusal, request, response, true);
     return true;
   }
   // A body has no meaning here and is not read.
   if (head.value.headers.hasBody) response.shouldKeepAlive = false;
-  answerMetadata(response, head.value.origin.metadata.document, x.requestId);
+  const { document } = head.value.origin.metadata;
+  // Whoever asks is not known, so it has the pace of a refusal: a flood of these takes as little from the proven.
+  s.refusals.give(request.socket, () => answerMetadata(response, document, x.requestId));
   x.status = 200;
   x.outcome = "answered";
   return true;
@@ -101,7 +106,9 @@ export async function runUpgrade(
   const x = openFacts(s, listener, request);
   const reply = (refusal: Refusal): void => {
     note(x, refusal);
-    answerOnSocket(socket, { ...refusal, requestId: x.requestId });
+    const give = (): void => answerOnSocket(socket, { ...refusal, requestId: x.requestId });
+    if (isKnown(x, refusal)) give();
+    else s.refusals.give(request.socket, give);
   };
   await guarded(
     s,
@@ -190,6 +197,7 @@ async function guarded(
 }
 
 function answer(
+  s: Services,
   x: ExchangeFacts,
   refusal: Refusal,
   request: IncomingMessage,
@@ -202,7 +210,18 @@ function answer(
   // A head that means different things to different readers: what follows it on this connection is not trusted either.
   const odd = refusal.denial.reason.startsWith("exchange.");
   const close = odd || (unread && (expectsContinue || declared > DISCARD_BYTES_MAX));
-  answerDenial(response, { ...refusal, requestId: x.requestId, close });
+  const rpc = x.rpc === undefined ? undefined : { id: x.rpc.id, versions: x.route?.mcp?.versions ?? [] };
+  const give = (): void => {
+    answerDenial(response, { ...refusal, requestId: x.requestId, close, rpc });
+    endUnread(response, s.config.limits.idle_timeout_ms);
+  };
+  if (isKnown(x, refusal)) give();
+  else s.refusals.give(request.socket, give);
+}
+
+/** Only who was never proven here waits for a refusal: not an agent, nor one that is told to prove itself once more. */
+function isKnown(x: ExchangeFacts, refusal: Refusal): boolean {
+  return x.agent !== undefined || refusal.known === true;
 }
 
 function note(x: ExchangeFacts, refusal: Refusal): void {
@@ -219,7 +238,8 @@ const reading = new WeakMap<IncomingMessage, ExchangeFacts>();
 /** The parser gave up on the body of `request`, or its time is over: answers it and ends its connection. */
 export function breakExchange(request: IncomingMessage, denial: Denial, socket: Socket): void {
   const x = reading.get(request);
-  if (x === undefined) {
+  // Refused already, and the answer waits: another one in its place would not be what the log says.
+  if (x === undefined || x.status !== 0) {
     socket.destroy();
     return;
   }

@@ -9,11 +9,25 @@ import type { EvaluationWatch } from "./evaluation-watch.ts";
 import { hashAgent } from "./evaluation-watch.ts";
 import type { Suspension } from "./thread-messages.ts";
 
-export interface Judgement {
-  readonly result: Result<Decision, Denial>;
+export interface Evaluation<T> {
+  readonly result: Result<T, Denial>;
   readonly revision: PolicyRevision | undefined;
   readonly evaluationUs: number;
 }
+export type Judgement = Evaluation<Decision>;
+
+export interface GateInput {
+  readonly split: SplitInput;
+  readonly timeMs: number;
+  readonly route: number;
+  readonly agentId: string;
+}
+
+/** Made once, not for each exchange. */
+const DECIDE = (evaluator: Evaluator, { split, timeMs }: GateInput): Result<Decision, Denial> =>
+  evaluator.decideSplit(split, timeMs);
+const CHOOSE = (evaluator: Evaluator, { split, timeMs }: GateInput): Result<ReadonlySet<string>, Denial> =>
+  evaluator.visibleSplit(split, timeMs);
 
 /** The braces and the comma of a whole input. */
 const INPUT_PUNCTUATION = 3;
@@ -25,7 +39,9 @@ export interface PolicyGate {
   /** The switch is atomic: an exchange is judged by the old policy or by the new one. */
   load(policy: LoadedPolicyMessage): void;
   suspend(suspension: Suspension): void;
-  decide(input: { split: SplitInput; timeMs: number; route: number; agentId: string }): Judgement;
+  decide(input: GateInput): Judgement;
+  /** The names of a list that may be shown; the same budget and the same suspensions hold. */
+  visible(input: GateInput): Evaluation<ReadonlySet<string>>;
 }
 
 export function createPolicyGate(options: {
@@ -48,8 +64,30 @@ export function createPolicyGate(options: {
   const suspendedRevisions = new Set<string>();
   const suspendedAgents = new Set<string>();
 
-  function refuse(denial: Denial): Judgement {
+  function refuse(denial: Denial): Evaluation<never> {
     return { result: err(denial), revision, evaluationUs: 0 };
+  }
+
+  function evaluate<T>(
+    input: GateInput,
+    ask: (evaluator: Evaluator, input: GateInput) => Result<T, Denial>,
+  ): Evaluation<T> {
+    const { split, route, agentId } = input;
+    if (evaluator === undefined) return refuse(deny("policy.not_loaded"));
+    if (split.claims.length + split.rest.length + INPUT_PUNCTUATION > options.inputBytesMax)
+      return refuse(deny("policy.input_too_large"));
+    const agentHash = hashAgent(agentId);
+    if (suspendedRevisions.has(`${route} ${revisionKey}`) || suspendedAgents.has(`${route} ${agentHash}`)) {
+      return refuse(deny("policy.suspended"));
+    }
+    const startedMs = monotonicMs();
+    watch.begin(thread, route, agentHash, startedMs);
+    const result = ask(evaluator, input);
+    watch.end(thread);
+    const tookMs = monotonicMs() - startedMs;
+    const evaluationUs = Math.round(tookMs * 1000);
+    if (tookMs > budgetMs) return { result: err(deny("policy.late", `${evaluationUs} us`)), revision, evaluationUs };
+    return { result, revision, evaluationUs };
   }
 
   return {
@@ -73,22 +111,7 @@ export function createPolicyGate(options: {
       if (suspension.revision !== undefined) suspendedRevisions.add(`${suspension.route} ${suspension.revision}`);
       if (suspension.agentHash !== undefined) suspendedAgents.add(`${suspension.route} ${suspension.agentHash}`);
     },
-    decide({ split, timeMs, route, agentId }) {
-      if (evaluator === undefined) return refuse(deny("policy.not_loaded"));
-      if (split.claims.length + split.rest.length + INPUT_PUNCTUATION > options.inputBytesMax)
-        return refuse(deny("policy.input_too_large"));
-      const agentHash = hashAgent(agentId);
-      if (suspendedRevisions.has(`${route} ${revisionKey}`) || suspendedAgents.has(`${route} ${agentHash}`)) {
-        return refuse(deny("policy.suspended"));
-      }
-      const startedMs = monotonicMs();
-      watch.begin(thread, route, agentHash, startedMs);
-      const result = evaluator.decideSplit(split, timeMs);
-      watch.end(thread);
-      const tookMs = monotonicMs() - startedMs;
-      const evaluationUs = Math.round(tookMs * 1000);
-      if (tookMs > budgetMs) return { result: err(deny("policy.late", `${evaluationUs} us`)), revision, evaluationUs };
-      return { result, revision, evaluationUs };
-    },
+    decide: (input) => evaluate(input, DECIDE),
+    visible: (input) => evaluate(input, CHOOSE),
   };
 }

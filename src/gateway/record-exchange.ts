@@ -1,8 +1,9 @@
 // In: the facts of an exchange. Out: its intent, its outcome and its access-log line.
+import { loggedName } from "../action/mcp/action-text.ts";
 import { type Denial, REASONS } from "../errors.ts";
 import { isoTime } from "../lib/iso-time.ts";
 import type { Result } from "../lib/result.ts";
-import { intentText, outcomeText } from "./audit-text.ts";
+import { intentText, NAME_CHARACTERS_MAX, outcomeText } from "./audit-text.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
@@ -49,6 +50,12 @@ export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): 
   s.recorder.record(outcomeText(x, outcome, s.clock.nowMs()));
 }
 
+function toolOf(x: ExchangeFacts): { tool: string; mcp?: string } {
+  const call = x.rpc?.call;
+  if (call === undefined) return { tool: x.route?.input.tool ?? "" };
+  return { tool: loggedName(call).slice(0, NAME_CHARACTERS_MAX), mcp: call.method };
+}
+
 /** The last thing that happens to an exchange, whatever became of it. */
 export function finishExchange(s: Services, x: ExchangeFacts): void {
   if (x.outcome === "denied" && !x.intended) {
@@ -63,7 +70,7 @@ export function finishExchange(s: Services, x: ExchangeFacts): void {
         agent: x.agent.refs.agent,
         key_thumbprint: x.agent.keyThumbprint,
         token: x.agent.claims.token.jti,
-        action: { method: x.method, tool: x.route?.input.tool ?? "" },
+        action: { method: x.method, ...toolOf(x) },
         resource: { route: x.route?.config.name ?? "", path: x.path },
         reason: x.reason,
         status: x.status,

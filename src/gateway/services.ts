@@ -2,6 +2,9 @@
 // The services are made once at start; the facts of an exchange exist for its log line and decide nothing.
 import type { RouteInput } from "../action/build-input.ts";
 import type { RouteTable } from "../action/match-route.ts";
+import type { McpVersion } from "../action/mcp/methods.ts";
+import type { RpcId } from "../action/mcp/parse-message.ts";
+import type { McpCall } from "../action/mcp/read-call.ts";
 import type { Recorder } from "../audit/recorder.ts";
 import type { Config, RouteConfig } from "../config/schema.ts";
 import type { Denial, Reason } from "../errors.ts";
@@ -16,10 +19,12 @@ import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
 import type { AgentLoad } from "./agent-load.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
+import type { SessionBinding } from "./mcp-session.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { RefusalPace } from "./refusal-pace.ts";
 import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
@@ -33,6 +38,22 @@ export interface Route {
   readonly methods: ReadonlySet<string>;
   /** Host of the one origin under which the route is served, or undefined for all. */
   readonly host: string | undefined;
+  /** Only on a route of kind `mcp`. */
+  readonly mcp: McpRoute | undefined;
+}
+
+export interface McpRoute {
+  readonly versions: readonly McpVersion[];
+  /** `Origin` values that are taken. */
+  readonly origins: ReadonlySet<string>;
+  /** `input.action.server`. */
+  readonly server: string;
+}
+
+/** What an answer on a route of kind `mcp` needs: the id to repeat, and of the logs what was asked. */
+export interface RpcFacts {
+  readonly id: RpcId | undefined;
+  readonly call: McpCall | undefined;
 }
 
 /** One public origin; `Host` selects one of them and never composes one. */
@@ -57,6 +78,7 @@ export interface Services {
   readonly origins: ReadonlyMap<string, PublicOrigin>;
   readonly authenticate: Authenticate;
   readonly containment: ContainmentGate;
+  readonly sessions: SessionBinding;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;
   readonly logs: Logs;
@@ -68,6 +90,7 @@ export interface Services {
   readonly pending: PendingAnswers;
   readonly flight: InFlight;
   readonly denials: DenialCounter;
+  readonly refusals: RefusalPace;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
   readonly notify: (message: FromThread) => void;
@@ -118,6 +141,8 @@ export interface ExchangeFacts {
   answerOwed: boolean;
   /** What the connection did to the body of this request; it is told instead of "the client closed". */
   broken: Denial | undefined;
+  /** Of a proven caller on a route of kind `mcp`: denials are told as JSON-RPC. */
+  rpc: RpcFacts | undefined;
   /** A byte may have reached the tool: from then on it is never called denied. */
   sent: boolean;
 }

@@ -22,5 +22,6 @@ export function createSharedMemory(config: Config, threads: number, nowMs: numbe
     flight: createInFlightBuffer(threads, flightSlots(config)),
     replayKey: randomBytes(32),
     nonceKey: randomBytes(32),
+    sessionKey: randomBytes(32),
   };
 }

@@ -49,6 +49,7 @@ export function openSocketFacts(
     concluded: false,
     answerOwed: false,
     broken: undefined,
+    rpc: undefined,
     sent: false,
   };
 }

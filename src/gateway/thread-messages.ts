@@ -32,9 +32,10 @@ export interface SharedMemory {
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
   readonly flight: SharedArrayBuffer;
-  /** Keys of this process, the same for every thread: replay hashing and nonces. */
+  /** Keys of this process, the same for every thread: replay hashing, nonces and the sessions of MCP servers. */
   readonly replayKey: Uint8Array;
   readonly nonceKey: Uint8Array;
+  readonly sessionKey: Uint8Array;
 }
 
 /** A route on which a policy revision, or one agent, made the evaluation run too long twice (H12). */

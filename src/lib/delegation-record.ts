@@ -140,7 +140,7 @@ type Problem = Omit<DelegationProblem, "hop">;
 
 /** That this is the next record of this chain and of no other. */
 function checkPlace({ payload, key }: ParsedRecord, parent: Delegator): Problem | undefined {
-  if (payload.depth > DELEGATION_HOPS_MAX || parent.depth >= DELEGATION_HOPS_MAX) {
+  if (payload.depth > DELEGATION_HOPS_MAX) {
     return { code: "depth_exceeded", detail: `deeper than ${DELEGATION_HOPS_MAX}` };
   }
   if (payload.depth !== parent.depth + 1) return { code: "record_order", detail: "depth" };

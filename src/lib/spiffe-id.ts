@@ -2,6 +2,8 @@
 // Trusts nothing: each segment is one of SPIFFE-ID section 2.2, so no part can change the meaning of another.
 import type { AgentIdentity } from "../token/agent.ts";
 
+/** SPIFFE-ID section 2.3. */
+const ID_CHARS_MAX = 2048;
 const SEGMENT_CHARS_MAX = 128;
 const SEGMENT = /^[A-Za-z0-9._-]+$/;
 const TRUST_DOMAIN = /^[a-z0-9][a-z0-9._-]{0,254}$/;
@@ -24,6 +26,13 @@ export function composeAgentId(
   if (!TRUST_DOMAIN.test(trustDomain) || ![orchestration, task, instance].every(isSegment)) return undefined;
   const id = `${SCHEME}${trustDomain}/agent/${orchestration}/${task}/${instance}`;
   return { id, trust_domain: trustDomain, orchestration, task, instance };
+}
+
+/** The trust domain of any SPIFFE id (SPIFFE-ID section 2), or undefined where the text is none. */
+export function trustDomainOf(id: unknown): string | undefined {
+  if (typeof id !== "string" || id.length > ID_CHARS_MAX || !id.startsWith(SCHEME)) return undefined;
+  const [trustDomain = "", ...segments] = id.slice(SCHEME.length).split("/");
+  return TRUST_DOMAIN.test(trustDomain) && segments.every(isSegment) ? trustDomain : undefined;
 }
 
 function isSegment(text: string): boolean {

@@ -1,10 +1,12 @@
 // In: a bundle that parsed, and the limits it will live under. Out: nothing, or every reason not to activate it.
 // Trusts: nothing; it runs the policy, so a policy that loops is only safe here in a thread that can be ended.
 import type { Config } from "../config/schema.ts";
+import type { Denial } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { PolicyInput } from "./decision.ts";
 import { createEvaluator, type Evaluator } from "./evaluator.ts";
-import type { Bundle } from "./parse-bundle.ts";
+import { type Bundle, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
+import { parseVisible } from "./parse-visible.ts";
 
 /** Of the configuration's `policy` section. */
 export type BundleLimits = Pick<Config["policy"], "input_bytes_max" | "memory_pages_max" | "evaluation_budget_ms">;
@@ -38,6 +40,9 @@ export const SAMPLE_INPUT: PolicyInput = {
     deployment: "check",
     environment: "check",
     config_digest: "",
+    image_digest: "",
+    prompt_digest: "",
+    publisher: "",
     verified: false,
   },
   session: { id: "check", root_request: "check", initiator: { type: "user", id: "check" }, depth: 0, chain: [] },
@@ -79,6 +84,32 @@ function denies(evaluator: Evaluator, input: unknown, what: string): string[] {
   return decision.value.allow ? [`${what}: the policy allows it; it must deny by default`] : [];
 }
 
+/** A list with one item, as a route of kind `mcp` asks about it. */
+const SAMPLE_LIST = { kind: "tools", items: [{ name: "check", annotations: { readOnlyHint: true } }] };
+
+/** Nothing where the bundle has no such entry point: then no list shows anything. */
+function checkVisible(bundle: Bundle, evaluator: Evaluator): string[] {
+  if (!bundle.entrypoints.includes(VISIBLE_ENTRYPOINT)) return [];
+  const problems: string[] = [];
+  const ask = (input: unknown, what: string): void => {
+    const raw = evaluator.evaluateEntry(VISIBLE_ENTRYPOINT, JSON.stringify(input), SAMPLE_TIME_MS);
+    const names = raw.ok ? parseVisible(raw.value) : raw;
+    // Undefined shows nothing, which is what these inputs are to get.
+    if (!names.ok && names.error.reason !== "policy.undefined")
+      problems.push(`${VISIBLE_ENTRYPOINT}, ${what}: ${describeDenial(names.error)}`);
+    if (names.ok && names.value.size > 0)
+      problems.push(`${VISIBLE_ENTRYPOINT}, ${what}: the policy shows it; it must show nothing by default`);
+  };
+  const { agent: _agent, ...agentless } = SAMPLE_INPUT;
+  ask({ list: SAMPLE_LIST }, "an empty input");
+  ask({ ...agentless, list: SAMPLE_LIST }, "an input without an agent");
+  return problems;
+}
+
+function describeDenial({ reason, detail }: Denial): string {
+  return detail === undefined ? reason : `${reason} (${detail})`;
+}
+
 /** Activation checks. `monotonicMs` is handed in. Errors are sentences for the operator. */
 export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: () => number): Result<void, string[]> {
   let evaluator: Evaluator;
@@ -99,6 +130,7 @@ export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: (
         ]),
     ...denies(evaluator, {}, "an empty input"),
     ...denies(evaluator, agentless, "an input without an agent"),
+    ...checkVisible(bundle, evaluator),
   ];
 
   const large = largestInput(limits.input_bytes_max);

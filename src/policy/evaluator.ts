@@ -4,8 +4,9 @@ import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { createInstance, type EvaluatorOptions, type Instance, type SplitInput } from "./create-instance.ts";
 import type { Decision } from "./decision.ts";
-import { DECISION_ENTRYPOINT } from "./parse-bundle.ts";
+import { DECISION_ENTRYPOINT, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
 import { parseDecision } from "./parse-decision.ts";
+import { parseVisible } from "./parse-visible.ts";
 
 /**
  * WebAssembly memory never shrinks: where an evaluation grew it by 16 MiB, it is given back and another one begun, but not
@@ -27,6 +28,8 @@ export interface Evaluator {
   decide(inputJson: string, timeMs: number): Result<Decision, Denial>;
   /** The same decision as for `{claims,rest}`. */
   decideSplit(input: SplitInput, timeMs: number): Result<Decision, Denial>;
+  /** The names of a list, `input.list`, that may be shown. */
+  visibleSplit(input: SplitInput, timeMs: number): Result<ReadonlySet<string>, Denial>;
   /** The raw result of any entry point of the bundle. Errors: policy.error, policy.undefined. */
   evaluateEntry(name: string, inputJson: string, timeMs: number): Result<unknown, Denial>;
 }
@@ -119,6 +122,11 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
       decisionOf(run(DECISION_ENTRYPOINT, timeMs, (one, id) => one.evaluate(id, inputJson, timeMs))),
     decideSplit: (input, timeMs) =>
       decisionOf(run(DECISION_ENTRYPOINT, timeMs, (one, id) => one.evaluateSplit(id, input, timeMs))),
+    visibleSplit(input, timeMs) {
+      const text = run(VISIBLE_ENTRYPOINT, timeMs, (one, id) => one.evaluateSplit(id, input, timeMs));
+      const result = text.ok ? firstResult(text.value) : text;
+      return result.ok ? parseVisible(result.value) : result;
+    },
     evaluateEntry(name, inputJson, timeMs) {
       const text = run(name, timeMs, (one, id) => one.evaluate(id, inputJson, timeMs));
       return text.ok ? firstResult(text.value) : text;

@@ -13,6 +13,8 @@ const MANIFEST_BYTES_MAX = 1024 * 1024;
 
 /** What the gateway asks every policy for. */
 export const DECISION_ENTRYPOINT = "cordon/decision";
+/** What it asks where an agent wants a list; a bundle without it shows nothing. */
+export const VISIBLE_ENTRYPOINT = "cordon/visible";
 
 export interface Bundle {
   readonly wasm: Uint8Array<ArrayBuffer>;

@@ -36,6 +36,10 @@ export interface Provenance {
   readonly deployment: string;
   readonly environment: string;
   readonly config_digest: string;
+  readonly image_digest: string;
+  readonly prompt_digest: string;
+  /** Who signed the agent's manifest; "" where nobody did. */
+  readonly publisher: string;
   readonly verified: boolean;
 }
 

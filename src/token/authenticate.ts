@@ -11,6 +11,7 @@ import type { FailedProofs } from "./failed-proofs.ts";
 import type { NonceService } from "./nonce-service.ts";
 import type { ProofVerifier } from "./proof-verifier.ts";
 import type { TokenVerifier } from "./token-verifier.ts";
+import { checkSvidBinding } from "./svid-binding.ts";
 import type { VerifiedToken } from "./verified-token.ts";
 
 export interface CredentialFacts {
@@ -32,6 +33,8 @@ export interface AuthDenial extends Denial {
   readonly wwwAuthenticate: string | undefined;
   /** Value of `DPoP-Nonce`, where a new proof needs one; the answer is then `Cache-Control: no-store`. */
   readonly dpopNonce?: string;
+  /** The key of this proof has proven a caller here before; all that is asked is another nonce. */
+  readonly known?: boolean;
 }
 
 export type AuthResult = Result<Agent, AuthDenial>;
@@ -58,12 +61,13 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticate
   const { tokens, proofs, failures, nonces } = options;
   const algs = `algs="${options.algorithms.join(" ")}"`;
 
-  function refuse(denial: Denial, nowMs: number): Result<never, AuthDenial> {
+  function refuse(denial: Denial, nowMs: number, proof?: string): Result<never, AuthDenial> {
     const { status, code } = REASONS[denial.reason];
     if (status !== 401) return err({ ...denial, wwwAuthenticate: undefined });
     const wwwAuthenticate = code === "credentials_missing" ? `DPoP ${algs}` : `DPoP error="${code}", ${algs}`;
     if (code !== "use_dpop_nonce" || nonces === undefined) return err({ ...denial, wwwAuthenticate });
-    return err({ ...denial, wwwAuthenticate, dpopNonce: nonces.issue(nowMs) });
+    const known = proof !== undefined && proofs.isKnownKey(proof);
+    return err({ ...denial, wwwAuthenticate, dpopNonce: nonces.issue(nowMs), known });
   }
 
   /** A peer that has failed too often gets no signature verified, but for callers that were proven here before. */
@@ -89,7 +93,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticate
       const agent = proveKey(proofs, verified.value, presented.value, facts, nowMs);
       if (agent.ok) return agent;
       if (agent.error.reason === "proof.signature") failures.count(facts.sourceIp, nowMs);
-      return refuse(agent.error, nowMs);
+      return refuse(agent.error, nowMs, proof);
     };
     const verified = tokens.verify(token, nowMs, mayVerify);
     return verified instanceof Promise ? verified.then(finish) : finish(verified);
@@ -133,7 +137,7 @@ function proveKey(
   facts: CredentialFacts,
   nowMs: number,
 ): Result<Agent, Denial> {
-  const { jkt, x5tS256 } = token.confirmation;
+  const { jkt, x5tS256, svid } = token.confirmation;
   const { proof } = presented;
   // RFC 9449 section 7.2: a bound token that comes as Bearer is refused.
   if (jkt !== undefined && proof === undefined) return err(deny("credentials.bound_token_as_bearer"));
@@ -144,6 +148,10 @@ function proveKey(
   if (x5tS256 !== undefined) {
     const bound = checkCertificateBinding(facts.certificate, x5tS256, nowMs);
     if (!bound.ok) return bound;
+  }
+  if (svid !== undefined) {
+    const bound = checkSvidBinding(facts.certificate, svid, nowMs);
+    return bound.ok ? ok(token.agentFor("mtls", bound.value)) : bound;
   }
   if (jkt === undefined || proof === undefined) return ok(token.agentFor("mtls"));
   const expected = { method: facts.method, htu: facts.htu, ath: token.tokenHash, jkt };

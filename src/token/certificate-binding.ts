@@ -1,6 +1,7 @@
 // In: facts of the client certificate on this connection, the token's `cnf["x5t#S256"]`, the time. Out: the thumbprint, or why not.
 // Trusts the TLS layer's chain check (`authorized`), not its moment: a resumed session skips validity, so it is checked here.
 import { hash } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { deny } from "../errors.ts";
 import type { Denial } from "../errors.ts";
 import { err, ok } from "../lib/result.ts";
@@ -9,6 +10,8 @@ import type { Result } from "../lib/result.ts";
 export interface CertificateFacts {
   /** DER of the leaf. */
   readonly raw: Uint8Array;
+  /** As the caller sent them, the leaf first. A resumed session may know the leaf alone. */
+  readonly chain: readonly X509Certificate[];
   readonly validFromMs: number;
   readonly validToMs: number;
   /** The chain leads to a configured authority. */

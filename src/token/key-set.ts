@@ -1,6 +1,7 @@
-// In: an issuer's JWKS (RFC 7517), given once or behind a URL whose fetch is handed in. Out: its verification keys.
+// In: an issuer's JWKS (RFC 7517) or SPIFFE bundle, given once or behind a URL whose read is handed in. Out: its keys.
 // Trusts the issuer's URL only; `kid` is a lookup key and never leads to a fetch of its own, `jku` and `x5u` are never read.
 // Known keys work on while the URL is unreachable; whatever is asked for, one fetch is made in a cool-down.
+import type { X509Certificate } from "node:crypto";
 import { deny } from "../errors.ts";
 import type { Denial } from "../errors.ts";
 import { err, ok } from "../lib/result.ts";
@@ -8,6 +9,7 @@ import type { Result } from "../lib/result.ts";
 import { checkPublicJwk, importPublicKey } from "../lib/public-key.ts";
 import type { PublicKey } from "../lib/public-key.ts";
 import { keyFits } from "../lib/signature-verifier.ts";
+import { readSpiffeBundle } from "./spiffe-bundle.ts";
 import { isObject, memberOf, parseStrictObject } from "../lib/strict-json.ts";
 
 /** Text of a JWKS: hundreds of keys fit. */
@@ -22,9 +24,14 @@ export interface KeySetByUrl {
   readonly maxAgeMs: number;
   /** Reads the document. Has its own timeout and size limit; a rejection means unreachable. */
   readonly fetchText: (url: string) => Promise<string>;
+  /** The document as it was read before the first request, if it could be. */
+  readonly initialText?: string | undefined;
 }
 
-export type KeySetOptions = { readonly jwks: unknown } | KeySetByUrl;
+/** What the document is. Of a `spiffe_bundle` only the keys for JWT-SVIDs verify. */
+export type KeySetFormat = "jwks" | "spiffe_bundle";
+
+export type KeySetOptions = ({ readonly jwks: unknown } | KeySetByUrl) & { readonly format?: KeySetFormat };
 
 export interface KeySet {
   /**
@@ -34,6 +41,8 @@ export interface KeySet {
   find(kid: string | undefined, alg: string, nowMs: number): FindResult | Promise<FindResult>;
   /** Whether the key that `find` returned is still in the set. */
   has(key: PublicKey): boolean;
+  /** Of a SPIFFE bundle: what X.509-SVIDs of the trust domain lead to. Another array whenever they change. */
+  readonly authorities: readonly X509Certificate[];
   /** Starts a background fetch when the keys are older than `maxAgeMs`. Cheap; called on each use of a cached token. */
   refreshIfDue(nowMs: number): void;
   /** Grows whenever the set of keys changes. */
@@ -57,6 +66,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
   let failing = false;
   let keys: readonly PublicKey[] = [];
   let members = new Set<PublicKey>();
+  let authorities: readonly X509Certificate[] = [];
+  let acceptedText: string | undefined;
   let problems: readonly string[] = [];
   let version = 0;
   let known = false;
@@ -65,7 +76,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   let pending: Promise<void> | undefined;
 
   function accept(document: unknown): boolean {
-    const read = readJwks(document);
+    const read = options.format === "spiffe_bundle" ? readSpiffeBundle(document, readKeys) : readJwks(document);
     if (!read.ok) {
       problems = [read.error];
       return false;
@@ -74,8 +85,10 @@ export function createKeySet(options: KeySetOptions): KeySet {
     known = true;
     // A key that stays keeps its identity: cached tokens compare by it.
     const next = read.value.keys.map((key) => keys.find((old) => sameKey(old, key)) ?? key);
-    const changed = next.length !== keys.length || next.some((key) => !members.has(key));
+    const renewed = !sameCertificates(read.value.authorities, authorities);
+    const changed = renewed || next.length !== keys.length || next.some((key) => !members.has(key));
     keys = next;
+    if (renewed) authorities = read.value.authorities;
     members = new Set(next);
     if (changed) {
       version++;
@@ -84,11 +97,17 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return true;
   }
 
+  /** A file is read each second: what did not change is not parsed again. */
+  function acceptText(text: string): boolean {
+    if (text === acceptedText) return true;
+    const accepted = accept(text.length > JWKS_BYTES_MAX ? undefined : parseStrictObject(Buffer.from(text, "utf8")));
+    if (accepted) acceptedText = text;
+    return accepted;
+  }
+
   async function fetchKeys(from: KeySetByUrl, nowMs: number): Promise<void> {
     try {
-      const text = await from.fetchText(from.url);
-      const document = text.length > JWKS_BYTES_MAX ? undefined : parseStrictObject(Buffer.from(text, "utf8"));
-      const accepted = accept(document);
+      const accepted = acceptText(await from.fetchText(from.url));
       if (accepted) readAtMs = nowMs;
       tell(!accepted);
     } catch (error) {
@@ -137,12 +156,16 @@ export function createKeySet(options: KeySetOptions): KeySet {
   }
 
   if ("jwks" in options) accept(options.jwks);
+  else if (options.initialText !== undefined) tell(!acceptText(options.initialText));
   return {
     find,
     has: (key) => members.has(key),
     refreshIfDue,
     get version() {
       return version;
+    },
+    get authorities() {
+      return authorities;
     },
     onChange: (listener) => void listeners.push(listener),
     onProblem: (listener) => void problemListeners.push(listener),
@@ -152,10 +175,20 @@ export function createKeySet(options: KeySetOptions): KeySet {
   };
 }
 
-/** A key that is refused is left out, and only that key: a published private key must not keep working. */
-function readJwks(document: unknown): Result<{ keys: PublicKey[]; problems: string[] }, string> {
+export interface ReadKeys {
+  readonly keys: readonly PublicKey[];
+  readonly authorities: readonly X509Certificate[];
+  readonly problems: readonly string[];
+}
+
+function readJwks(document: unknown): Result<ReadKeys, string> {
   const list = isObject(document) ? memberOf(document, "keys") : undefined;
   if (!Array.isArray(list) || list.length > JWKS_KEYS_MAX) return err("the document is not a JWK set");
+  return ok({ ...readKeys(list), authorities: [] });
+}
+
+/** A key that is refused is left out, and only that key: a published private key must not keep working. */
+function readKeys(list: readonly unknown[]): Omit<ReadKeys, "authorities"> {
   const keys: PublicKey[] = [];
   const problems: string[] = [];
   for (const [index, jwk] of list.entries()) {
@@ -166,7 +199,7 @@ function readJwks(document: unknown): Result<{ keys: PublicKey[]; problems: stri
   }
   // The public half of a key whose private half is published too is worth nothing.
   const exposed = new Set(list.map(publicThumbprintOfPrivate).filter((thumbprint) => thumbprint !== undefined));
-  return ok({ keys: keys.filter((key) => !exposed.has(key.thumbprint)), problems });
+  return { keys: keys.filter((key) => !exposed.has(key.thumbprint)), problems };
 }
 
 function publicThumbprintOfPrivate(jwk: unknown): string | undefined {
@@ -174,6 +207,10 @@ function publicThumbprintOfPrivate(jwk: unknown): string | undefined {
   const { kty, crv, x, y, n, e } = jwk;
   const checked = checkPublicJwk({ kty, crv, x, y, n, e });
   return checked.ok ? checked.value.thumbprint : undefined;
+}
+
+function sameCertificates(left: readonly X509Certificate[], right: readonly X509Certificate[]): boolean {
+  return left.length === right.length && left.every((one, index) => right[index]?.raw.equals(one.raw) === true);
 }
 
 function sameKey(left: PublicKey, right: PublicKey): boolean {

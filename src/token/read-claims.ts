@@ -2,6 +2,7 @@
 // Trusts the issuer for its own trust domain only. Names come from the issuer's mapping; what is not mapped is read
 // from the `cordon` claim of the embedded issuer. A mapped claim that is absent is absent: there is no second guess.
 import type { IssuerConfig } from "../config/schema.ts";
+import { DELEGATION_HOPS_MAX as HOPS_MAX } from "../lib/parse-delegation-record.ts";
 import { err, ok } from "../lib/result.ts";
 import type { Result } from "../lib/result.ts";
 import type { AgentClaims, AgentIdentity, DelegationHop, Intent, Principal, Provenance, Session } from "./agent.ts";
@@ -34,8 +35,6 @@ export interface TokenContext {
 
 export type ClaimReader = (payload: JsonObject, token: TokenContext) => Result<TokenClaims, string>;
 
-/** A chain has at most 5 hops (standards, delegation). */
-const HOPS_MAX = 5;
 const DETAILS_MAX = 32;
 
 /** Compiles the issuer's mapping once. */
@@ -135,6 +134,9 @@ function readProvenance(read: Read): Provenance {
     deployment: textOf(read("provenance.deployment"), "provenance.deployment", ""),
     environment: textOf(read("provenance.environment"), "provenance.environment", ""),
     config_digest: textOf(read("provenance.config_digest"), "provenance.config_digest", ""),
+    image_digest: textOf(read("provenance.image_digest"), "provenance.image_digest", ""),
+    prompt_digest: textOf(read("provenance.prompt_digest"), "provenance.prompt_digest", ""),
+    publisher: textOf(read("provenance.publisher"), "provenance.publisher", ""),
     verified: booleanOf(read("provenance.verified"), "provenance.verified", false),
   };
 }

@@ -7,15 +7,18 @@ import type { IssuerConfig } from "../config/schema.ts";
 import type { Denial, Reason } from "../errors.ts";
 import { err, ok } from "../lib/result.ts";
 import type { Ok, Result } from "../lib/result.ts";
+import { checkDelegation, hopsOf } from "./check-delegation.ts";
+import type { DelegatedToken } from "./check-delegation.ts";
 import type { KeySet } from "./key-set.ts";
 import { mediaTypeOf, parseCompactJws } from "../lib/parse-compact-jws.ts";
 import type { CompactJws, JwsProblem } from "../lib/parse-compact-jws.ts";
 import type { PublicKey } from "../lib/public-key.ts";
 import { createClaimReader } from "./read-claims.ts";
-import type { ClaimReader } from "./read-claims.ts";
+import type { ClaimReader, TokenClaims } from "./read-claims.ts";
 import { createSignatureVerifier } from "../lib/signature-verifier.ts";
 import { memberOf, parseStrictObject } from "../lib/strict-json.ts";
 import type { JsonObject } from "../lib/strict-json.ts";
+import { trustDomainOf } from "../lib/spiffe-id.ts";
 import { createVerifiedToken } from "./verified-token.ts";
 import type { Confirmation, VerifiedToken } from "./verified-token.ts";
 
@@ -42,6 +45,9 @@ interface TrustedIssuer {
   readonly algorithms: ReadonlySet<string>;
   readonly types: ReadonlySet<string | undefined>;
   readonly readClaims: ClaimReader;
+  readonly isSpiffe: boolean;
+  /** Whether the configuration says where its chain stands: it then vouches for it itself, and brings no records. */
+  readonly vouchesForChain: boolean;
 }
 
 interface CachedToken {
@@ -66,6 +72,10 @@ const NUMERIC_DATE_MAX = 253_402_300_799;
 /** Base64url SHA-256. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
+const TOKEN_TYPES = ["at+jwt"];
+/** JWT-SVID section 2.3: `JWT`, `JOSE`, or no `typ`. */
+const SVID_TYPES: ReadonlySet<string> = new Set(["jwt", "jose", ""]);
+
 const PARSE_REASONS: Readonly<Record<JwsProblem, Reason>> = {
   malformed: "token.malformed",
   too_large: "token.too_large",
@@ -75,11 +85,23 @@ const PARSE_REASONS: Readonly<Record<JwsProblem, Reason>> = {
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { token_bytes_max: charsMax, token_cache_entries: entriesMax } = options.limits;
   const issuers = new Map(options.issuers.map((config) => [config.issuer, trustedIssuer(config, options.keySets)]));
+  const trustDomains = new Map(
+    [...issuers.values()].filter(({ isSpiffe }) => isSpiffe).map((issuer) => [issuer.config.trust_domain, issuer]),
+  );
   // The key is the hash of the text. That is safe here, though base64url has many texts for the same bytes in general:
   // only a text that passed the strict parse is kept, and that parse accepts one text for each byte string. The hash
   // covers the signature too, and it is needed anyway for `ath`. A second valid signature over the same claims (ECDSA
   // allows one) only makes a second entry; nothing is counted or made unique by this cache.
   const cache = new LRUCache<string, CachedToken>({ max: entriesMax });
+
+  /**
+   * The unverified `iss` chooses among configured issuers only; the signature then proves it. A JWT-SVID needs no `iss`
+   * (JWT-SVID section 3): its trust domain is said by `sub`, and only an authority of that domain verifies it.
+   */
+  function issuerOf(payload: JsonObject): TrustedIssuer | undefined {
+    if (typeof payload.iss === "string") return issuers.get(payload.iss);
+    return payload.iss === undefined ? trustDomains.get(trustDomainOf(payload.sub) ?? "") : undefined;
+  }
 
   function fromCache(tokenHash: string, nowMs: number): TokenResult | undefined {
     const cached = cache.get(tokenHash);
@@ -110,8 +132,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     const jws = parsed.value;
     const payload = parseStrictObject(jws.payload);
     if (payload === undefined) return err(deny("token.malformed", "payload"));
-    // The unverified `iss` chooses among configured issuers only; the signature then proves it.
-    const issuer = typeof payload.iss === "string" ? issuers.get(payload.iss) : undefined;
+    const issuer = issuerOf(payload);
     if (issuer === undefined) return err(deny("token.issuer"));
     const { typ, alg, kid } = jws.header;
     if (!issuer.types.has(mediaTypeOf(typ) ?? "")) return err(deny("token.type"));
@@ -145,7 +166,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!times.ok) return times;
     if (!mayVerify()) return err(deny("proof.peer_failures"));
     if (!verifySignature(jws.signingInput, jws.signature)) return err(deny("token.signature"));
-    const token = readToken(issuer, payload, times.value.expiresAtMs, tokenHash);
+    const token = readToken(issuer, payload, times.value.expiresAtMs, tokenHash, jws.signingInput);
     if (!token.ok) return token;
     const result: Ok<VerifiedToken> = { ok: true, value: token.value };
     const keysVersion = issuer.keys.version;
@@ -161,8 +182,17 @@ const always = (): boolean => true;
 function trustedIssuer(config: IssuerConfig, keySets: ReadonlyMap<string, KeySet>): TrustedIssuer {
   const keys = keySets.get(config.issuer);
   if (keys === undefined) throw new Error(`no key set for the issuer ${config.issuer}`);
-  const types = new Set(config.token_types.map(mediaTypeOf));
-  return { config, keys, algorithms: new Set(config.algorithms), types, readClaims: createClaimReader(config) };
+  const isSpiffe = config.kind === "spiffe";
+  const types = isSpiffe ? SVID_TYPES : new Set((config.token_types ?? TOKEN_TYPES).map(mediaTypeOf));
+  return {
+    config,
+    keys,
+    algorithms: new Set(config.algorithms),
+    types,
+    readClaims: createClaimReader(config),
+    isSpiffe,
+    vouchesForChain: config.claims["session.chain"] !== undefined,
+  };
 }
 
 function hasAudience(aud: unknown, accepted: readonly string[]): boolean {
@@ -170,9 +200,13 @@ function hasAudience(aud: unknown, accepted: readonly string[]): boolean {
   return Array.isArray(aud) && aud.every((one) => typeof one === "string") && aud.some((one) => accepted.includes(one));
 }
 
-/** RFC 9068 section 2.2: `exp` and `iat` are required. Leeway is for clocks, in both directions. */
+/**
+ * RFC 9068 section 2.2: `exp` and `iat` are required; JWT-SVID section 3 leaves `iat` open, and its lifetime then counts
+ * from now. Leeway is for clocks, in both directions.
+ */
 function checkTimes(payload: JsonObject, config: IssuerConfig, nowMs: number): Result<CheckedTimes, Denial> {
-  const { exp, iat, nbf } = payload;
+  const { exp, nbf } = payload;
+  const iat = payload.iat === undefined && config.kind === "spiffe" ? nowMs / 1000 - config.leeway_s : payload.iat;
   if (!isNumericDate(exp)) return err(deny("token.claims", "exp"));
   if (!isNumericDate(iat)) return err(deny("token.claims", "iat"));
   if (nbf !== undefined && !isNumericDate(nbf)) return err(deny("token.claims", "nbf"));
@@ -190,18 +224,42 @@ function readToken(
   payload: JsonObject,
   expiresAtMs: number,
   tokenHash: string,
+  signingInput: Buffer,
 ): Result<VerifiedToken, Denial> {
-  const { jti, sub } = payload;
+  const { sub } = payload;
+  const { config, isSpiffe } = issuer;
+  // A JWT-SVID without `jti` is named by what was signed: ECDSA has a second valid signature, which is no second token.
+  const jti = payload.jti === undefined && isSpiffe ? hash("sha256", signingInput, "base64url") : payload.jti;
   if (!isText(jti, JTI_CHARS_MAX)) return err(deny("token.claims", "jti"));
   if (!isText(sub, SUBJECT_CHARS_MAX)) return err(deny("token.claims", "sub"));
-  const confirmation = confirmationOf(payload.cnf);
+  if (isSpiffe && trustDomainOf(sub) !== config.trust_domain)
+    return err(deny("token.claims", "sub is not of the issuer's trust domain"));
+  const svid = { id: sub, authorities: () => issuer.keys.authorities };
+  const confirmation = isSpiffe && payload.cnf === undefined ? ok({ svid }) : confirmationOf(payload.cnf);
   if (!confirmation.ok) return confirmation;
-  const keyThumbprint = confirmation.value.jkt ?? confirmation.value.x5tS256 ?? "";
+  const { jkt, x5tS256 }: Confirmation = confirmation.value;
+  // A workload of SPIFFE goes on by the name of its id while its certificates change.
+  const keyThumbprint = jkt ?? x5tS256 ?? hash("sha256", sub, "base64url");
   const expiresAt = new Date(expiresAtMs).toISOString();
   const claims = issuer.readClaims(payload, { jti, expiresAt, keyThumbprint });
   if (!claims.ok) return err(deny("token.claims", claims.error));
-  const facts = { claims: claims.value, issuer: issuer.config.issuer, jti, confirmation: confirmation.value };
+  const delegated = { claims: claims.value, jkt, expiresAtMs };
+  const proven: Result<TokenClaims, string> = issuer.vouchesForChain ? claims : withProvenChain(payload, delegated);
+  if (!proven.ok) return err(deny("token.delegation", proven.error));
+  const facts = { claims: proven.value, issuer: config.issuer, jti, confirmation: confirmation.value };
   return ok(createVerifiedToken({ ...facts, expiresAtMs, tokenHash }));
+}
+
+/** The claims, with the chain as its records tell it. */
+function withProvenChain(payload: JsonObject, token: DelegatedToken): Result<TokenClaims, string> {
+  const { claims } = token;
+  const lineage = checkDelegation(payload, token);
+  if (!lineage.ok) {
+    const { code, hop, detail } = lineage.error;
+    return err(`${code}${hop === 0 ? "" : ` at hop ${hop}`}: ${detail}`);
+  }
+  if (lineage.value === undefined) return ok(claims);
+  return ok({ ...claims, session: { ...claims.session, chain: hopsOf(lineage.value.records) } });
 }
 
 /** RFC 9449 section 6.1, RFC 8705 section 3.1. A confirmation of another kind could not be checked, so it is refused. */

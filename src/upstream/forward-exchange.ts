@@ -16,7 +16,9 @@ import {
   trailerFields,
 } from "./header-rules.ts";
 import { checkRedactable } from "./check-redactable.ts";
+import { EventFilter } from "./event-filter.ts";
 import { type KeptBytes, KeptResponse, tooLargeToRedact } from "./kept-response.ts";
+import { messageBodyOf } from "./message-filter.ts";
 import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
@@ -39,8 +41,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   readonly #requestBody = new BodyHash();
   readonly #responseBody = new BodyHash();
   readonly #keptBytes: KeptBytes;
-  /** Set when the response is gathered to be redacted. */
+  /** Set when the response is gathered to be redacted or filtered. */
   #kept: KeptResponse | null = null;
+  /** Set when the events of the response are filtered as they come. */
+  #events: EventFilter | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -144,7 +148,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#requestComplete = true;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: ParsedHeaders): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, fromTool: ParsedHeaders): void {
     if (status < 200) {
       this.#informational += 1;
       if (this.#informational > INFORMATIONAL_MAX)
@@ -154,13 +158,24 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#status = status;
     this.#upstreamMs = performance.now() - this.#startedAt;
     this.#controller = controller;
+    const { mapHead, filterMessage } = this.#request;
+    const headers = mapHead === undefined ? fromTool : mapHead(fromTool);
+    const filtered = filterMessage !== undefined && this.#mayHaveBody() ? messageBodyOf(status, headers) : "none";
+    if (typeof filtered === "object") {
+      this.#fail(filtered);
+      return;
+    }
     const denial = this.#checkHead(status, headers) ?? this.#checkEventStream(headers);
     if (denial !== null) {
       this.#fail(denial);
       return;
     }
     if (this.#withheld !== null) return;
-    if (this.#redact.length > 0 && this.#mayHaveBody()) {
+    if (filtered === "events" && filterMessage !== undefined) {
+      this.#contentLength = -1;
+      this.#events = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage);
+    }
+    if (filtered === "whole" || (this.#redact.length > 0 && this.#mayHaveBody())) {
       this.#kept = new KeptResponse(headers, this.#request.redactBytesMax, this.#keptBytes);
     } else {
       this.#startResponse(headers);
@@ -177,6 +192,14 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     } else if (this.#kept !== null) {
       const denial = this.#kept.add(chunk);
       if (denial !== null) this.#fail(denial);
+    } else if (this.#events !== null) {
+      const out = this.#events.push(chunk);
+      if ("reason" in out) this.#fail(out);
+      else if (out.length === 0) this.#response.flushHeaders();
+      else if (!this.#response.write(out)) {
+        controller.pause();
+        this.#waitForClient(controller);
+      }
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#end(chunk);
@@ -241,8 +264,12 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     return this.#request.method !== "HEAD" && this.#status !== 204 && this.#status !== 304;
   }
 
+  #changesBody(): boolean {
+    return this.#redact.length > 0 || this.#events !== null;
+  }
+
   #startResponse(headers: ParsedHeaders): void {
-    const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#redact.length > 0);
+    const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#changesBody());
     const streaming = this.#contentLength === -1 && this.#mayHaveBody();
     this.#writeHead(out, streaming);
     // A stream's head must not wait for its first event; where body bytes came with the head, they leave together.
@@ -261,9 +288,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   #sendRedacted(kept: KeptResponse): void {
-    const body = kept.redacted(this.#redact);
-    if (body === null) {
-      this.#settle(deny("upstream.cannot_redact", "not strict JSON"));
+    const body = kept.changed(this.#redact, this.#request.filterMessage);
+    if ("reason" in body) {
+      this.#settle(body);
       return;
     }
     const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
@@ -363,6 +390,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     }
     if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
     this.#kept?.release();
+    this.#events?.release();
     this.#leaveUpload();
     this.#resolve({
       sent: this.#sent,

@@ -6,7 +6,9 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { UpstreamConfig } from "../config/schema.ts";
 import type { Denial } from "../errors.ts";
+import type { FilterData } from "./event-filter.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
+import type { ParsedHeaders } from "./header-rules.ts";
 import { KeptBytes } from "./kept-response.ts";
 import { createTargetFactory, type UpstreamTarget } from "./target.ts";
 
@@ -42,6 +44,10 @@ export interface ForwardRequest {
   readonly redactBytesMax: number;
   /** Headers for the response, lower-case names; they replace the tool's. */
   readonly responseHeaders?: readonly (readonly [string, string])[];
+  /** The tool's head as the client is to see it. */
+  readonly mapHead?: (headers: ParsedHeaders) => ParsedHeaders;
+  /** Each message of the answer, a JSON body or the data of an event, before it goes to the client; null withholds all. */
+  readonly filterMessage?: FilterData;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
   readonly beforeEventStream?: () => Denial | null;
   /** Called once, just before the response head goes to the client. */

@@ -1,9 +1,10 @@
-// In: the head and the body's chunks of a response to redact. Out: its redacted body, or why there is none.
+// In: the head and the body's chunks of a response to redact or to filter. Out: its changed body, or why there is none.
 // Trusts: nothing that the tool sends, neither its length nor the size of its chunks.
 //
 // Redaction reads a document whole and in one go: its size is the time for which nothing else runs on the thread, and
 // what is kept until the document is whole is memory that a tool decides about.
 import { type Denial, deny } from "../errors.ts";
+import type { FilterData } from "./event-filter.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
 import { redactJson } from "./redact-json.ts";
 
@@ -11,7 +12,7 @@ import { redactJson } from "./redact-json.ts";
 export const KEPT_BYTES_MAX = 67_108_864;
 
 /** A chunk costs its object and its place besides its bytes: a body sent byte by byte would hold a hundredfold. */
-const CHUNK_OVERHEAD_BYTES = 256;
+export const CHUNK_OVERHEAD_BYTES = 256;
 
 /** What all responses that are gathered on one thread hold together. */
 export class KeptBytes {
@@ -53,10 +54,13 @@ export class KeptResponse {
     return null;
   }
 
-  /** Null where the body is no document that can be redacted; an empty body stays empty. */
-  redacted(pointers: readonly string[]): Buffer | null {
+  /** Redacted first, then filtered. The denial where the body is no document of which that can be done; an empty body stays empty. */
+  changed(pointers: readonly string[], filter: FilterData | undefined): Buffer | Denial {
     const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
-    return whole.length === 0 ? whole : redactJson(whole, pointers);
+    if (whole.length === 0) return whole;
+    const redacted = pointers.length === 0 ? whole : redactJson(whole, pointers);
+    if (redacted === null) return deny("upstream.cannot_redact", "not strict JSON");
+    return filter === undefined ? redacted : (filter(redacted) ?? deny("upstream.cannot_filter", "not one message"));
   }
 
   release(): void {

@@ -112,7 +112,7 @@ function isClose(code: number): boolean {
 }
 
 /** RFC 8259 section 2: space, tab, line feed, carriage return. */
-function skipSpace(text: string, from: number): number {
+export function skipSpace(text: string, from: number): number {
   let at = from;
   for (;;) {
     const code = text.charCodeAt(at);
@@ -122,7 +122,7 @@ function skipSpace(text: string, from: number): number {
 }
 
 /** `at` is the opening quote; returns what follows the closing one. */
-function skipString(text: string, at: number): number {
+export function skipString(text: string, at: number): number {
   for (let end = text.indexOf('"', at + 1); ; end = text.indexOf('"', end + 1)) {
     let slashes = 0;
     while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes += 1;
@@ -130,7 +130,7 @@ function skipString(text: string, at: number): number {
   }
 }
 
-function skipValue(text: string, from: number): number {
+export function skipValue(text: string, from: number): number {
   let depth = 0;
   let at = from;
   do {

@@ -1,5 +1,6 @@
 // In: nothing. Out: every property, in the order in which they run.
 import { CLAIMS } from "./claims.ts";
+import { DELEGATION } from "./delegation.ts";
 import { HEADERS } from "./headers.ts";
 import { JSON_PARSERS } from "./json.ts";
 import { JWS } from "./jws.ts";
@@ -19,6 +20,7 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...JWS,
   ...PROOFS,
   ...CLAIMS,
+  ...DELEGATION,
   ...REDACTION,
   ...LOG_LINES,
   ...POLICY,

@@ -42,6 +42,9 @@ const TEXTS: readonly (readonly [
   ["provenance.deployment", ({ provenance }) => provenance.deployment, ""],
   ["provenance.environment", ({ provenance }) => provenance.environment, ""],
   ["provenance.config_digest", ({ provenance }) => provenance.config_digest, ""],
+  ["provenance.image_digest", ({ provenance }) => provenance.image_digest, ""],
+  ["provenance.prompt_digest", ({ provenance }) => provenance.prompt_digest, ""],
+  ["provenance.publisher", ({ provenance }) => provenance.publisher, ""],
   ["session.id", ({ session }) => session.id, TOKEN.jti],
   ["session.root_request", ({ session }) => session.root_request, ""],
 ];

@@ -1,5 +1,6 @@
 // The configuration: every problem at once, in plain words, and a frozen value where there is none.
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -235,4 +236,23 @@ test("docs/config.schema.json is current", () => {
     JSON.parse(JSON.stringify(configJsonSchema())),
     "run node scripts/write-config-schema.ts",
   );
+});
+
+test("a SPIFFE trust domain belongs to one issuer, its types are fixed, and its file is a bundle with a key for JWT-SVIDs", () => {
+  const key = { ...generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }), kid: "k" };
+  const write = (name: string, value: unknown): string => {
+    writeFileSync(join(folder, name), typeof value === "string" ? value : JSON.stringify(value));
+    return join(folder, name);
+  };
+  const bundle = write("bundle.json", { keys: [{ ...key, use: "jwt-svid" }], spiffe_sequence: 1 });
+  const entry = { kind: "spiffe", issuer: "spiffe://a.example", audience: ["a"], trust_domain: "a.example" };
+  const withIssuers = (...issuers: object[]) => ({ ...base, issuers: [...base.issuers, ...issuers] });
+  const spiffe = { ...entry, jwks: { file: bundle } };
+  assert.ok(load(withIssuers(spiffe)).ok);
+  assert.deepEqual(paths(withIssuers({ ...spiffe, trust_domain: "acme.example" })), ["issuers[1].trust_domain"]);
+  assert.deepEqual(paths(withIssuers({ ...spiffe, token_types: ["at+jwt"] })), ["issuers[1].token_types"]);
+  const jwks = write("plain.json", { keys: [{ ...key, use: "sig" }] });
+  assert.deepEqual(paths(withIssuers({ ...entry, jwks: { file: jwks } })), ["issuers[1].jwks.file"]);
+  const twice = write("twice.json", `{"keys":[],"keys":[${JSON.stringify({ ...key, use: "jwt-svid" })}]}`);
+  assert.deepEqual(paths(withIssuers({ ...entry, jwks: { file: twice } })), ["issuers[1].jwks.file"]);
 });

@@ -27,6 +27,9 @@ export function agentWith(claims: Partial<Agent["claims"]>): Agent {
       deployment: "eu-1",
       environment: "production",
       config_digest: "sha256:00",
+      image_digest: "",
+      prompt_digest: "",
+      publisher: "",
       verified: true,
     },
     session: {

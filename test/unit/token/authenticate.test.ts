@@ -26,6 +26,7 @@ const NONCES = createNonceService(Buffer.alloc(32, 3));
 const DER = Buffer.from("a certificate");
 const CERTIFICATE: CertificateFacts = {
   raw: DER,
+  chain: [],
   validFromMs: NOW_MS - 1000,
   validToMs: NOW_MS + 1000,
   authorized: true,
@@ -176,6 +177,16 @@ test("a required nonce is given with the challenge, and the proof that carries i
   assert.ok(
     run({ authorization, dpop: [makeProof({ ath: athOf(TOKEN), nonce: refused.dpopNonce })] }, authenticate).ok,
   );
+});
+
+test("who asks for a nonce is known once its key has proven a caller here, and not before", () => {
+  const authenticate = authenticator("required");
+  const authorization = [`DPoP ${TOKEN}`];
+  const first = denial({ authorization, dpop: [PROOF_OF_TOKEN] }, authenticate);
+  assert.equal(first.known, false);
+  run({ authorization, dpop: [makeProof({ ath: athOf(TOKEN), nonce: first.dpopNonce })] }, authenticate);
+  assert.equal(denial({ authorization, dpop: [PROOF_OF_TOKEN] }, authenticate).known, true);
+  assert.equal(denial({ authorization, dpop: ["garbage"] }, authenticate).known, undefined);
 });
 
 test("when the issuer's keys must be fetched the answer comes later, and an unreachable issuer is no 401", async () => {

@@ -48,6 +48,7 @@ export const AGENT_KEY = makeKey("ES256");
 export const AGENT_ID = "spiffe://acme.example/agent/o1/t1/i1";
 
 export const ISSUER: IssuerConfig = {
+  kind: "oauth",
   issuer: "https://issuer.example",
   audience: ["https://gateway.example"],
   trust_domain: "acme.example",

@@ -1,0 +1,65 @@
+// In: a judged message on a route of kind `mcp`. Out: what its answer needs on the way back: the agent's own session id,
+// and lists without what policy does not show. What an agent can see is what it may use; a list that policy cannot judge
+// is empty. Trusts: nothing that the server sends.
+import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
+import type { Denial } from "../errors.ts";
+import type { Result } from "../lib/result.ts";
+import { filterList, type ListItem } from "../upstream/filter-list.ts";
+import type { ForwardRequest } from "../upstream/forwarder.ts";
+import type { Judged } from "./judge.ts";
+import type { ExchangeFacts, Services } from "./services.ts";
+
+/** Asks `cordon/visible` for one list; the text is `input.list`. */
+export type ChooseVisible = (listJson: string) => Result<ReadonlySet<string>, Denial>;
+
+const SESSION_HEADER = "mcp-session-id";
+const NOTHING: ReadonlySet<string> = new Set();
+
+export function filterAnswer(
+  s: Services,
+  x: ExchangeFacts,
+  judged: Judged,
+  mcp: NonNullable<Judged["mcp"]>,
+): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact"> {
+  const { call } = mcp.action;
+  const mapHead: ForwardRequest["mapHead"] = (headers) => {
+    const { [SESSION_HEADER]: id, ...others } = headers;
+    if (id === undefined) return headers;
+    // 2026-07-28 has no sessions; two ids, or one that is none, are not passed on either.
+    const own = call.version === SESSION_VERSION && typeof id === "string";
+    const sealed = own ? s.sessions.seal(judged.route.config.name, judged.agent, id) : null;
+    return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
+  };
+  if (call.lists.length === 0) return { mapHead };
+  return {
+    mapHead,
+    filterMessage: (message) =>
+      filterList(message, call.lists, (list, items) => {
+        const shown = mcp.visible(listJson(list, items));
+        const names = shown.ok ? shown.value : NOTHING;
+        const count = items.filter(({ name }) => names.has(name)).length;
+        const why = shown.ok ? "" : `, ${shown.error.reason}`;
+        x.detail = `${list.kind}: ${count} of ${items.length} shown${why}`;
+        return names;
+      }),
+    // A compressed list, or a part of one, cannot be read.
+    mayRedact: true,
+  };
+}
+
+/** Names, and of tools the hints that a server gives about them; descriptions and schemas are no part of the question. */
+function listJson({ kind }: McpList, items: readonly ListItem[]): string {
+  const seen = items.map(({ name, value }) => {
+    const annotations = kind === "tools" ? plainMembers(value["annotations"]) : undefined;
+    return annotations === undefined ? { name } : { name, annotations };
+  });
+  return JSON.stringify({ kind, items: seen });
+}
+
+/** Hints are booleans and texts; whatever else stands there may be nested without end. */
+function plainMembers(value: unknown): Record<string, unknown> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  return Object.fromEntries(
+    Object.entries(value).filter(([, member]) => typeof member === "boolean" || typeof member === "string"),
+  );
+}

@@ -1,0 +1,130 @@
+// In: the chunks of an event stream (HTML section 9.2.5), and what to do with the data of one event. Out: the same stream
+// with other data where it was changed. Trusts: nothing; no more than one event is held, and that one is bounded.
+//
+// An event that is not changed leaves byte by byte as it came, comments and empty events too.
+import { type Denial, deny } from "../errors.ts";
+import { CHUNK_OVERHEAD_BYTES, type KeptBytes } from "./kept-response.ts";
+
+const CR = 0x0d;
+const LF = 0x0a;
+const BYTE_ORDER_MARK = "\ufeff";
+
+/** Null: the event must not pass, and so nothing behind it. */
+export type FilterData = (data: Buffer) => Buffer | null;
+
+export class EventFilter {
+  readonly #bytesMax: number;
+  readonly #all: KeptBytes;
+  readonly #filter: FilterData;
+  #taken = 0;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #lineEmpty = true;
+  #afterCr = false;
+  #first = true;
+
+  constructor(bytesMax: number, all: KeptBytes, filter: FilterData) {
+    this.#bytesMax = bytesMax;
+    this.#all = all;
+    this.#filter = filter;
+  }
+
+  /** What may leave now, perhaps nothing. What is left at the end of a stream is no event, and is dropped (9.2.6). */
+  push(chunk: Buffer): Buffer | Denial {
+    const out: Buffer[] = [];
+    let from = 0;
+    for (let at = 0; at < chunk.length; at += 1) {
+      const byte = chunk[at];
+      if (byte === LF && this.#afterCr) {
+        this.#afterCr = false;
+        continue;
+      }
+      this.#afterCr = byte === CR;
+      if (byte !== LF && byte !== CR) {
+        this.#lineEmpty = false;
+        continue;
+      }
+      if (!this.#lineEmpty) {
+        this.#lineEmpty = true;
+        continue;
+      }
+      if (byte === CR && chunk[at + 1] === LF) {
+        this.#afterCr = false;
+        at += 1;
+      }
+      const event = this.#complete(chunk.subarray(from, at + 1));
+      if ("reason" in event) return event;
+      out.push(event);
+      from = at + 1;
+    }
+    const denial = from < chunk.length ? this.#hold(chunk.subarray(from)) : null;
+    if (denial !== null) return denial;
+    return out.length === 1 ? (out[0] as Buffer) : Buffer.concat(out);
+  }
+
+  release(): void {
+    this.#all.giveBack(this.#taken);
+    this.#taken = 0;
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  #hold(rest: Buffer): Denial | null {
+    this.#heldBytes += rest.length;
+    if (this.#heldBytes > this.#bytesMax) return tooLarge();
+    const held = rest.length + CHUNK_OVERHEAD_BYTES;
+    if (!this.#all.take(held)) return deny("gateway.overloaded", "events to filter hold too many bytes");
+    this.#taken += held;
+    // A copy: a part of it would keep the whole chunk.
+    this.#held.push(Buffer.from(rest));
+    return null;
+  }
+
+  #complete(last: Buffer): Buffer | Denial {
+    if (this.#heldBytes + last.length > this.#bytesMax) return tooLarge();
+    const raw = this.#held.length === 0 ? last : Buffer.concat([...this.#held, last]);
+    this.release();
+    // Latin-1 keeps every byte; the names of fields and the ends of lines are ASCII.
+    let text = raw.toString("latin1");
+    if (this.#first && raw.toString("utf8").startsWith(BYTE_ORDER_MARK)) text = text.slice(3);
+    this.#first = false;
+    const lines = text.match(/[^\r\n]*(?:\r\n|\r|\n)/g) ?? [];
+    const data = lines.filter(isData).map(dataOf);
+    const before = Buffer.from(data.join("\n"), "latin1");
+    if (before.length === 0) return raw;
+    const after = this.#filter(before);
+    if (after === null) return deny("upstream.cannot_filter", "an event is not one message");
+    if (after === before || after.equals(before)) return raw;
+    return Buffer.from(withData(lines, after.toString("latin1")), "latin1");
+  }
+}
+
+function tooLarge(): Denial {
+  return deny("upstream.cannot_filter", "an event larger than redact_bytes_max");
+}
+
+function isData(line: string): boolean {
+  return /^data(?=[:\r\n])/.test(line);
+}
+
+function dataOf(line: string): string {
+  return line.replace(/^data:? ?/, "").replace(/(?:\r\n|\r|\n)$/, "");
+}
+
+/** The other fields stay where they are; the new data stands where the first line of the old one stood. */
+function withData(lines: readonly string[], data: string): string {
+  let out = "";
+  let written = false;
+  for (const line of lines) {
+    if (!isData(line)) out += line;
+    else if (!written) {
+      const end = /(?:\r\n|\r|\n)$/.exec(line)?.[0] ?? "\n";
+      out += data
+        .split("\n")
+        .map((part) => `data: ${part}${end}`)
+        .join("");
+      written = true;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,25 @@
+// In: the head of an answer whose messages are to be filtered. Out: how its body is to be read, or the denial.
+// Trusts: nothing. A body that no client takes for a message passes; one that hides its text does not.
+import { type Denial, deny } from "../errors.ts";
+import { checkRedactable } from "./check-redactable.ts";
+import type { ParsedHeaders } from "./header-rules.ts";
+
+/** `whole`: one JSON document. `events`: an event stream. `none`: no message, as in an error page. */
+export type MessageBody = "whole" | "events" | "none";
+
+const EVENT_STREAM = /^\s*text\/event-stream\s*(?:;|$)/i;
+const JSON_TYPE = /^\s*application\/(?:[a-z0-9!#$&^_.+-]+\+)?json\s*(?:;|$)/i;
+
+export function messageBodyOf(status: number, headers: ParsedHeaders): MessageBody | Denial {
+  const type = String(headers["content-type"] ?? "");
+  const coding = headers["content-encoding"];
+  const plain = coding === undefined || coding === "identity";
+  if (EVENT_STREAM.test(type)) return plain ? "events" : deny("upstream.cannot_filter", "encoded");
+  if (JSON_TYPE.test(type)) {
+    const denial = checkRedactable(status, headers);
+    return denial === null ? "whole" : deny("upstream.cannot_filter", denial.detail);
+  }
+  // A client reads an answer by its type; a success of another type, or of none, is guessed at by some.
+  if (status >= 300 || headers["content-length"] === "0") return "none";
+  return status === 202 && type === "" ? "whole" : deny("upstream.cannot_filter", "neither JSON nor events");
+}
