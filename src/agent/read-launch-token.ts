@@ -1,6 +1,6 @@
 // In: where a launch token is: a file descriptor, a file or the environment. Out: its text, and nothing of it left behind.
 // It is used once, but for 30 seconds it is as good as an agent: so a file must be its owner's alone, and is removed.
-import { constants, createReadStream } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import { text as textOf } from "node:stream/consumers";
 import { CordonError } from "./cordon-error.ts";
@@ -46,18 +46,29 @@ export async function readLaunchToken({ fd, file, environment }: LaunchTokenSour
 }
 
 async function readDescriptor(fd: number): Promise<string> {
-  const stream = createReadStream("", { fd, end: BYTES_MAX });
+  const explained = (cause?: unknown): CordonError =>
+    usage(`The launch token cannot be read from file descriptor ${fd}; open it for the command, as in 3<file.`, cause);
+  if (!isReadable(fd)) throw explained();
+  // Closed only once it was read: a number that was given by mistake may be one of this process's own.
+  const stream = createReadStream("", { fd, end: BYTES_MAX, autoClose: false });
   const timer = setTimeout(() => stream.destroy(new Error("nothing was written to it")), READ_TIMEOUT_MS);
   try {
-    return checkSize(await textOf(stream));
+    const text = checkSize(await textOf(stream));
+    closeSync(fd);
+    return text;
   } catch (cause) {
-    if (cause instanceof CordonError) throw cause;
-    throw usage(
-      `The launch token cannot be read from file descriptor ${fd}; open it for the command, as in 3<file.`,
-      cause,
-    );
+    throw cause instanceof CordonError ? cause : explained(cause);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+function isReadable(fd: number): boolean {
+  try {
+    const stats = fstatSync(fd);
+    return stats.isFile() || stats.isFIFO() || stats.isSocket() || stats.isCharacterDevice();
+  } catch {
+    return false;
   }
 }
 

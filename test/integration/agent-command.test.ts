@@ -46,21 +46,25 @@ describe("cordon agent", () => {
     return start(["--launch-token-file", tokenFile(await stage.launch()), ...args, "--", "sh", "-c", script]);
   }
 
-  test("an unmodified curl reads through the gateway, and finds neither key nor token where it runs", LIMIT, async () => {
-    const launchToken = await stage.launch();
-    const look = "tr '\\0' '\\n' < /proc/self/environ; cat /proc/$PPID/cmdline; tr '\\0' ' ' < /proc/self/cmdline";
-    const cli = start(["--", "sh", "-c", `${FETCH}; echo; ${look}`], { CORDON_LAUNCH_TOKEN: launchToken });
-    assert.equal(await cli.exited, 0, cli.stderr());
-    const [answer = ""] = cli.stdout().split("\n", 1);
-    assert.match(answer, /^\{.*\}200$/);
-    assert.ok(!cli.stdout().includes(launchToken));
-    assert.ok(!cli.stdout().includes("eyJ"), "no token and no proof");
-    assert.doesNotMatch(cli.stdout(), /PRIVATE KEY|"d":|CORDON_LAUNCH_TOKEN=/);
-    assert.match(cli.stdout(), /^CORDON_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/[A-Za-z0-9_-]{43}$/m);
-    assert.match(cli.stderr(), /a file descriptor is better/, "the environment is the weakest way, and that is said");
-    const seen = stage.g.tool.seen.at(-1);
-    assert.equal(seen?.headers["authorization"], undefined);
-  });
+  test(
+    "an unmodified curl reads through the gateway, and finds neither key nor token where it runs",
+    LIMIT,
+    async () => {
+      const launchToken = await stage.launch();
+      const look = "tr '\\0' '\\n' < /proc/self/environ; cat /proc/$PPID/cmdline; tr '\\0' ' ' < /proc/self/cmdline";
+      const cli = start(["--", "sh", "-c", `${FETCH}; echo; ${look}`], { CORDON_LAUNCH_TOKEN: launchToken });
+      assert.equal(await cli.exited, 0, cli.stderr());
+      const [answer = ""] = cli.stdout().split("\n", 1);
+      assert.match(answer, /^\{.*\}200$/);
+      assert.ok(!cli.stdout().includes(launchToken));
+      assert.ok(!cli.stdout().includes("eyJ"), "no token and no proof");
+      assert.doesNotMatch(cli.stdout(), /PRIVATE KEY|"d":|CORDON_LAUNCH_TOKEN=/);
+      assert.match(cli.stdout(), /^CORDON_BASE_URL=http:\/\/127\.0\.0\.1:\d+\/[A-Za-z0-9_-]{43}$/m);
+      assert.match(cli.stderr(), /a file descriptor is better/, "the environment is the weakest way, and that is said");
+      const seen = stage.g.tool.seen.at(-1);
+      assert.equal(seen?.headers["authorization"], undefined);
+    },
+  );
 
   test("a launch token by file descriptor, or by a file that is removed", LIMIT, async () => {
     const file = tokenFile(await stage.launch());
@@ -76,28 +80,32 @@ describe("cordon agent", () => {
     assert.ok(!existsSync(other));
   });
 
-  test("a file that others may read, a link, two sources or none are refused before the token is used", LIMIT, async () => {
-    const launchToken = await stage.launch();
-    const open = tokenFile(launchToken, 0o644);
-    const link = path.join(folder, "link");
-    symlinkSync(tokenFile(launchToken), link);
-    for (const [args, env, message] of [
-      [["--launch-token-file", open], {}, /can be read by others/],
-      [["--launch-token-file", link], {}, /cannot be read/],
-      [["--launch-token-file", open], { CORDON_LAUNCH_TOKEN: launchToken }, /there are several/],
-      [[], {}, /there is none/],
-      [["--launch-token-fd", "9"], {}, /file descriptor 9/],
-      [["--launch-token-fd", "1"], {}, /such as 3/],
-    ] as const) {
-      const cli = start([...args, "--", "true"], env);
-      assert.equal(await cli.exited, 2, cli.stderr());
-      assert.match(cli.stderr(), message);
-      assert.ok(!cli.stderr().includes(launchToken));
-    }
-    assert.ok(existsSync(open));
-    const cli = start(["--", "true"], { CORDON_LAUNCH_TOKEN: launchToken });
-    assert.equal(await cli.exited, 0, cli.stderr());
-  });
+  test(
+    "a file that others may read, a link, two sources or none are refused before the token is used",
+    LIMIT,
+    async () => {
+      const launchToken = await stage.launch();
+      const open = tokenFile(launchToken, 0o644);
+      const link = path.join(folder, "link");
+      symlinkSync(tokenFile(launchToken), link);
+      for (const [args, env, message] of [
+        [["--launch-token-file", open], {}, /can be read by others/],
+        [["--launch-token-file", link], {}, /cannot be read/],
+        [["--launch-token-file", open], { CORDON_LAUNCH_TOKEN: launchToken }, /there are several/],
+        [[], {}, /there is none/],
+        [["--launch-token-fd", "9"], {}, /file descriptor 9/],
+        [["--launch-token-fd", "1"], {}, /such as 3/],
+      ] as const) {
+        const cli = start([...args, "--", "true"], env);
+        assert.equal(await cli.exited, 2, cli.stderr());
+        assert.match(cli.stderr(), message);
+        assert.ok(!cli.stderr().includes(launchToken));
+      }
+      assert.ok(existsSync(open));
+      const cli = start(["--", "true"], { CORDON_LAUNCH_TOKEN: launchToken });
+      assert.equal(await cli.exited, 0, cli.stderr());
+    },
+  );
 
   test("a launch token that was used before starts nothing, and the reason says what to do", LIMIT, async () => {
     const launchToken = await stage.launch();
@@ -124,8 +132,10 @@ describe("cordon agent", () => {
 
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"] as const) {
     test(`${signal} reaches the program, which decides itself when and how it ends`, LIMIT, async () => {
-      const trap = `trap 'kill $!; echo got; exit 9' ${signal.slice(3)}; sleep 60 & echo "ready"; wait`;
-      const cli = await run(trap);
+      const handler = `process.once("${signal}", () => { console.log("got"); process.exitCode = 9; clearInterval(timer) });`;
+      const program = `const timer = setInterval(() => {}, 1000); ${handler} console.log("ready")`;
+      const launched = { CORDON_LAUNCH_TOKEN: await stage.launch() };
+      const cli = start(["--", process.execPath, "--eval", program], launched);
       await cli.printed("ready");
       cli.child.kill(signal);
       assert.equal(await cli.exited, 9, cli.stderr());
@@ -148,9 +158,19 @@ describe("cordon agent", () => {
   });
 
   test("the help teaches: where the token comes from, what the program sees, and every exit code", () => {
-    const { stdout, status } = spawnSync(process.execPath, ["src/cli/main.ts", "agent", "--help"], { encoding: "utf8" });
+    const { stdout, status } = spawnSync(process.execPath, ["src/cli/main.ts", "agent", "--help"], {
+      encoding: "utf8",
+    });
     assert.equal(status, 0);
-    for (const word of ["CORDON_BASE_URL", "--launch-token-fd", "--launch-token-file", "CONNECT", "124", "125", "Examples"]) {
+    for (const word of [
+      "CORDON_BASE_URL",
+      "--launch-token-fd",
+      "--launch-token-file",
+      "CONNECT",
+      "124",
+      "125",
+      "Examples",
+    ]) {
       assert.ok(stdout.includes(word), word);
     }
   });
