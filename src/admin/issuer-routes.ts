@@ -3,7 +3,6 @@
 import type { FastifyInstance } from "fastify";
 import type { RevokedLevel } from "../containment/revocation.ts";
 import { checkReason, checkTarget } from "../containment/validate-change.ts";
-import { err, ok, type Result } from "../lib/result.ts";
 import { type AdminContext, operatorOf } from "./admin-context.ts";
 import { logged } from "./log-change.ts";
 import { type Problem, sendProblem } from "./problem.ts";
@@ -149,14 +148,14 @@ export function addRevocationRoutes(server: FastifyInstance, context: AdminConte
       config: { permission: "contain" },
       schema: {
         ...describe("End a token, an agent with its delegates, a task or a chain, for good", schemas.REVOKED),
-        params: schemas.REVOKED_LEVEL_PARAMS,
+        params: schemas.LEVEL_PARAMS,
         body: schemas.RELEASE_BODY,
       },
     },
     async (request, reply) => {
       const { id, reason } = request.body;
       const { level } = request.params;
-      const problems = [checkCredential(level, id), checkReason(reason)].flatMap((check) =>
+      const problems = [checkTarget(level, id), checkReason(reason)].flatMap((check) =>
         check.ok ? [] : [check.error],
       );
       if (problems.length > 0) return sendProblem(reply, invalid(problems));
@@ -176,11 +175,6 @@ const NOT_ENFORCED: Problem = Object.freeze({
   code: "not_enforced",
   detail: "It is written and stays, but not every data thread said that it refuses it; ask again to be sure.",
 });
-
-function checkCredential(level: RevokedLevel, id: string): Result<unknown, string> {
-  if (level !== "chain") return checkTarget(level, id);
-  return checkTarget("token", id).ok ? ok(id) : err("id: for the level chain, write <issuer> <session id>");
-}
 
 function invalid(errors: readonly string[]): Problem {
   return { status: 400, code: "invalid_request", detail: errors.join("; "), errors };

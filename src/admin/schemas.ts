@@ -133,9 +133,7 @@ export const APPLICATIONS = shape({ applications: list(APPLICATION) });
 export const APPLICATION_SHOWN = shape({ ...application, definition: { type: "object", additionalProperties: true } });
 export const APPLICATION_REMOVED = shape({ name: text, agents: whole, enforced: yes });
 
-const revokedLevel = { type: "string", enum: ["token", "agent", "task", "chain"] };
-export const REVOKED_LEVEL_PARAMS = shape({ level: revokedLevel });
-export const REVOKED = shape({ level: revokedLevel, id: text, agents: whole, until: time, enforced: yes });
+export const REVOKED = shape({ level, id: text, agents: whole, until: time, enforced: yes });
 
 const operator = { name: text, role: { type: "string", enum: ROLES }, created_at: time, created_by: text };
 export const OPERATOR = shape(operator);
