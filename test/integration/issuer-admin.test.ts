@@ -188,7 +188,7 @@ suite("the issuer in the hands of operators", () => {
       assert.equal(refused.status, 401, level);
       assert.equal((await bystander.fetch(g.url + PATH)).status, 200, level);
     }
-    await assert.rejects(o.spawn(issuer), { code: "token_refused" });
+    await assert.rejects(o.spawn(issuer), { code: "revoked" });
     // The lines of four refusals are written within a quarter of a second.
     let refusals = 0;
     while (refusals < 4) {
