@@ -1,6 +1,7 @@
 // In: nothing; types only. Out: what the supervisor and the broker's thread say to each other.
 import type { BrokerConfig } from "../config/schema.ts";
-import type { FeedEvent } from "../containment/revocation.ts";
+import type { FeedEvent, RevokedLevel } from "../containment/revocation.ts";
+import type { Application } from "../lib/application-schema.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import type { KeyFacts } from "./keys/key-ring.ts";
 
@@ -18,11 +19,13 @@ export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
   readonly event:
     | "token_issued"
+    | "token_renewed"
     | "token_refused"
     | "launched"
     | "launch_token_reused"
     | "connection_refused"
     | "issuer_error"
+    | "revoked"
     | "signing_key"
     | "feed_failed";
   readonly client_id?: string;
@@ -43,6 +46,56 @@ export interface BrokerLog {
 export interface BrokerMethods {
   "keys.list": { readonly params: Readonly<Record<string, never>>; readonly result: readonly KeyFacts[] };
   "keys.rotate": { readonly params: Readonly<Record<string, never>>; readonly result: KeyFacts };
+  "applications.list": {
+    readonly params: Readonly<Record<string, never>>;
+    readonly result: readonly ApplicationFacts[];
+  };
+  "applications.show": {
+    readonly params: { readonly name: string };
+    readonly result: ApplicationFacts & { readonly definition: Application };
+  };
+  "applications.add": { readonly params: { readonly definition: unknown }; readonly result: ApplicationFacts };
+  "applications.replace": {
+    readonly params: { readonly name: string; readonly definition: unknown };
+    readonly result: ApplicationFacts;
+  };
+  "applications.rotate": {
+    readonly params: { readonly name: string; readonly jwks: unknown };
+    readonly result: ApplicationFacts;
+  };
+  "applications.remove": {
+    readonly params: { readonly name: string; readonly reason: string; readonly by: string };
+    readonly result: { readonly name: string; readonly agents: number; readonly enforced: boolean };
+  };
+  "revocations.revoke": { readonly params: RevokeRequest; readonly result: Revoked };
+}
+
+export interface RevokeRequest {
+  readonly level: RevokedLevel;
+  readonly id: string;
+  readonly reason: string;
+  /** Operator, or `client:` and a client's id. */
+  readonly by: string;
+}
+
+export interface Revoked {
+  readonly level: RevokedLevel;
+  readonly id: string;
+  /** Agents that lived until now. */
+  readonly agents: number;
+  /** RFC 3339: after this no credential of it could be valid anyway. */
+  readonly until: string;
+  /** False where a data thread did not say in time that it refuses them; the change itself is on disk. */
+  readonly enforced: boolean;
+}
+
+export interface ApplicationFacts {
+  readonly name: string;
+  readonly source: "config" | "operator";
+  /** Public keys that its orchestrator may sign with. */
+  readonly keys: number;
+  readonly created_at: string;
+  readonly updated_at: string;
 }
 
 /** An expected refusal, as the operators' API answers it. */

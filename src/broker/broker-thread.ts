@@ -7,14 +7,19 @@ import { createClock, readMonotonicMs } from "../lib/clock.ts";
 import { createLineBudget, type LineBudget } from "../lib/line-budget.ts";
 import { isObject } from "../lib/strict-json.ts";
 import { answerCall, keyHandlers } from "./answer-call.ts";
+import { applicationHandlers } from "./application-calls.ts";
 import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker-message.ts";
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
+import { createFeed } from "./feed.ts";
+import { feedAtStart } from "./feed-at-start.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
+import { revokeOrphans } from "./revoke.ts";
 import { openState } from "./state/open-state.ts";
+import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
@@ -76,6 +81,8 @@ function logEvents(provider: Provider): void {
   const addCode = (ctx: { body: unknown }, error: { code?: unknown; error?: string }) => {
     if (isObject(ctx.body)) ctx.body = { ...ctx.body, code: typeof error.code === "string" ? error.code : error.error };
   };
+  provider.on("revocation.error", addCode);
+  provider.on("introspection.error", addCode);
   const logFailure = (error: Error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) });
   provider.on("server_error", (ctx, error) => {
     addCode(ctx, { error: "server_error" });
@@ -98,15 +105,18 @@ async function start(): Promise<void> {
     onChange: (kid, what) => log({ level: "info", event: "signing_key", detail: `${kid} ${what}` }),
     onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
   });
-  const clientKeys = await readClientKeys(broker.clients);
+  const resourceServers = broker.resource_servers.map((server) => ({ ...server, scope: [] }));
+  const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
   const state = openState(dataFolder, processClock.nowMs);
+  const feed = createFeed(post);
   const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
   const grants = await openGrants({
     broker,
     publicOrigins,
     keyRing,
     state,
+    feed,
     nowMs: processClock.nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
   });
@@ -130,24 +140,34 @@ async function start(): Promise<void> {
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
 
+  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
+  const sweep = startSweep(state, processClock.nowMs, logProblem);
+  const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
+  const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
+  parentPort?.on("message", (message: ToBroker) => {
+    if (message.type === "call") void answerCall(handlers, message, logProblem).then(post);
+    else if (message.type === "fed") feed.fed(message.id);
+    else close();
+  });
+
+  function close(): void {
+    keyRing.close();
+    sweep.close();
+    server.close(() => void state.close().then(() => parentPort?.close()));
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
+  }
+
+  if (!(await feedAtStart(grants))) {
+    log({ level: "error", event: "feed_failed", detail: "the gateway did not take what was revoked before" });
+  }
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(broker.port, broker.address, resolve);
   });
-  server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
+  server.on("error", logProblem);
 
-  parentPort?.on("message", (message: ToBroker) => {
-    if (message.type === "call") {
-      void answerCall(keyHandlers(keyRing), message, ({ message: detail }) =>
-        log({ level: "error", event: "issuer_error", detail: bounded(detail) }),
-      ).then(post);
-      return;
-    }
-    keyRing.close();
-    server.close(() => void state.close().then(() => parentPort?.close()));
-    server.closeIdleConnections();
-    setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
-  });
+  await revokeOrphans(grants, "the application is gone", "the issuer");
   const { address, port, family } = server.address() as AddressInfo;
   post({ type: "ready", url: `http://${family === "IPv6" ? `[${address}]` : address}:${port}` });
 }

@@ -1,11 +1,13 @@
-// In: a provider and the published keys. Out: the agent-facing HTTP server: two documents, one key set, one endpoint.
+// In: a provider and the published keys. Out: the agent-facing HTTP server: two documents, one key set, three endpoints.
 // Everything else is 404 before the provider sees it. No header of the caller may change the issuer's own URL.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Provider } from "oidc-provider";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
+import { INTROSPECTION_PATH, REVOCATION_PATH } from "./token-endpoints.ts";
 import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
+import { RELEASE_PATH } from "./release-endpoint.ts";
 import { TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.ts";
 
 /** The longest token (16,384 characters) with a proof beside it, as the gateway takes it. */
@@ -22,6 +24,9 @@ const CONNECTIONS_PER_PEER_MAX = 250;
 const TOKEN_REQUESTS_MAX = 128;
 /** Longest time that a cache on the way may keep a document; of the key set at most a tenth of the overlap. */
 const DOCUMENT_MAX_AGE_S = 60;
+
+/** What oidc-provider serves; everything else never reaches it. */
+const ENDPOINTS: ReadonlySet<string> = new Set(["/token", REVOCATION_PATH, INTROSPECTION_PATH, RELEASE_PATH]);
 
 export function createBrokerServer(options: {
   readonly provider: Provider;
@@ -54,9 +59,9 @@ export function createBrokerServer(options: {
       response.setHeader("cache-control", `public, max-age=${document.maxAgeS}`);
       return sendJson(response, 200, document.text());
     }
-    if (path !== "/token") return refuse(response, 404, "not_found", "no such endpoint");
+    if (!ENDPOINTS.has(path)) return refuse(response, 404, "not_found", "no such endpoint");
     if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");
-    if (request.url !== "/token") return refuse(response, 400, "invalid_request", "the endpoint takes no query");
+    if (request.url !== path) return refuse(response, 400, "invalid_request", "the endpoint takes no query");
     // Content-Length is asked for, so that the size is known before a byte is read.
     const length = request.headers["content-length"];
     if (length === undefined) return refuse(response, 411, "invalid_request", "send Content-Length");
@@ -106,6 +111,12 @@ function metadataDocument(issuer: string) {
     subject_types_supported: ["public"],
     token_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
     token_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
+    revocation_endpoint: issuer + REVOCATION_PATH,
+    revocation_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
+    revocation_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
+    introspection_endpoint: issuer + INTROSPECTION_PATH,
+    introspection_endpoint_auth_methods_supported: ["private_key_jwt"],
+    introspection_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
     dpop_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
   };
 }

@@ -13,8 +13,10 @@ import { registerGrants, TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.t
 import { findClient } from "./state/client-adapter.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { createProviderKey } from "./keys/provider-key.ts";
+import { serveRelease } from "./release-endpoint.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import { grantScopes } from "./scope.ts";
+import { addTokenEndpoints, INTROSPECTION_PATH, REVOCATION_PATH } from "./token-endpoints.ts";
 
 export const SIGNATURE_ALGORITHMS = ["ES256", "EdDSA", "Ed25519"] as const;
 /** An assertion is made for one request; this bounds how long its id must be remembered. */
@@ -43,7 +45,10 @@ export function createProvider(options: ProviderOptions): Provider {
 
   const provider = new Provider(broker.issuer, {
     adapter: (model: string) => adapterOf(model, options),
-    clients: broker.clients.map((client) => clientMetadata(client, options.clientKeys)),
+    clients: [
+      ...broker.clients.map(({ client_id: id }) => clientMetadata(id, ["client_credentials"], options.clientKeys)),
+      ...broker.resource_servers.map(({ client_id: id }) => clientMetadata(id, [], options.clientKeys)),
+    ],
     jwks: { keys: [createProviderKey(options.keyRing)] },
     clientAuthMethods: ["private_key_jwt", "none"],
     clientDefaults: { id_token_signed_response_alg: "ES256" },
@@ -65,6 +70,7 @@ export function createProvider(options: ProviderOptions): Provider {
       checkAssertionHeader(header);
       checkAssertion(claims, options.assertionsFromMs, Date.now() / 1000);
     },
+    routes: { revocation: REVOCATION_PATH, introspection: INTROSPECTION_PATH },
     features: {
       clientCredentials: { enabled: true },
       // The secret lives as long as the process: a proof from before a restart carries a nonce that is unknown now.
@@ -77,6 +83,9 @@ export function createProvider(options: ProviderOptions): Provider {
       },
       // A key that oidc-provider holds itself can never be replaced while it runs.
       externalSigningSupport: { enabled: true, ack: "experimental-01" },
+      // It finds no token by itself: what it authenticates is answered in token-endpoints.ts.
+      revocation: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => false },
       devInteractions: off,
       pushedAuthorizationRequests: off,
       rpInitiatedLogout: off,
@@ -104,7 +113,9 @@ export function createProvider(options: ProviderOptions): Provider {
       },
     },
   });
+  addTokenEndpoints(provider, options.grants, new Set(broker.resource_servers.map(({ client_id: id }) => id)));
   registerGrants(provider, options.grants);
+  serveRelease(provider, options.grants);
   return provider;
 }
 
@@ -117,12 +128,12 @@ function adapterOf(model: string, { replayStore, grants }: ProviderOptions): Ada
   return { ...adapter, find: async (id) => findClient(grants.state.applications, id, CLIENT_GRANTS) };
 }
 
-function clientMetadata(client: BrokerClient, keys: ReadonlyMap<string, JWKS>): ClientMetadata {
-  const jwks = keys.get(client.client_id);
+function clientMetadata(id: string, grants: string[], keys: ReadonlyMap<string, JWKS>): ClientMetadata {
+  const jwks = keys.get(id);
   return {
-    client_id: client.client_id,
+    client_id: id,
     token_endpoint_auth_method: "private_key_jwt",
-    grant_types: ["client_credentials"],
+    grant_types: grants,
     response_types: [],
     redirect_uris: [],
     dpop_bound_access_tokens: true,

@@ -7,6 +7,7 @@ import type { Application } from "../lib/application-schema.ts";
 import { checkPublicJwk, importPublicKey, type PublicKey } from "../lib/public-key.ts";
 import { isObject, parseStrictObject } from "../lib/strict-json.ts";
 import type { BrokerLog } from "./broker-message.ts";
+import type { Feed } from "./feed.ts";
 import type { GrantContext } from "./grants/grant-context.ts";
 import { createSubjectVerifier } from "./grants/verify-subject.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
@@ -18,10 +19,11 @@ export async function openGrants(options: {
   readonly publicOrigins: readonly string[];
   readonly keyRing: KeyRing;
   readonly state: BrokerState;
+  readonly feed: Feed;
   readonly nowMs: () => number;
   readonly tell: (entry: BrokerLog) => void;
 }): Promise<GrantContext> {
-  const { broker, publicOrigins, keyRing, state, nowMs, tell } = options;
+  const { broker, publicOrigins, keyRing, state, feed, nowMs, tell } = options;
   await putConfigured(broker, state);
   const publishers = new Map<string, readonly PublicKey[]>();
   for (const { name, jwks } of broker.publishers) {
@@ -42,6 +44,7 @@ export async function openGrants(options: {
     detailsTypes: new Set(broker.authorization_details_types),
     publishers,
     subjects: createSubjectVerifier(broker.identity_providers, files),
+    feed,
     nowMs,
     tell,
   };

@@ -6,7 +6,9 @@ import type { BrokerClient } from "./agent-claims.ts";
 import { isScope } from "../lib/narrowing.ts";
 
 /** Throws an Error whose message names the client, the file and what to mend. */
-export async function readClientKeys(clients: readonly BrokerClient[]): Promise<Map<string, JWKS>> {
+export async function readClientKeys(
+  clients: readonly Pick<BrokerClient, "client_id" | "jwks" | "scope">[],
+): Promise<Map<string, JWKS>> {
   const keys = new Map<string, JWKS>();
   for (const client of clients) {
     const { client_id: id, jwks: file } = client;

@@ -26,6 +26,7 @@ function checkUnique(view: ConfigView, report: Report): void {
     ["routes", ".name", view.routes.map((route) => route?.name)],
     ["issuers", ".issuer", view.issuers.map((issuer) => issuer?.issuer)],
     ["broker.clients", ".client_id", view.broker?.clients.map((client) => client.client_id) ?? []],
+    ["broker.resource_servers", ".client_id", view.broker?.resource_servers.map((server) => server.client_id) ?? []],
     ["broker.applications", ".name", view.broker?.applications.map((application) => application.name) ?? []],
     ["broker.identity_providers", ".issuer", view.broker?.identity_providers.map(({ issuer }) => issuer) ?? []],
     ["broker.publishers", ".name", view.broker?.publishers.map((publisher) => publisher.name) ?? []],
@@ -274,8 +275,12 @@ function checkApplications(broker: NonNullable<ConfigView["broker"]>, lifetimeSM
   const types = new Set(broker.authorization_details_types);
   broker.applications.forEach((application, index) => {
     const path = `broker.applications[${index}]`;
-    if (broker.clients.some((client) => client.client_id === application.name)) {
-      report(`${path}.name`, "An entry of `broker.clients` has this name too.", "Give one of them another name.");
+    if ([...broker.clients, ...broker.resource_servers].some(({ client_id: id }) => id === application.name)) {
+      report(
+        `${path}.name`,
+        "An entry of `broker.clients` or `broker.resource_servers` has this name too.",
+        "Give one of them another name.",
+      );
     }
     if (application.token_ttl_s_max > lifetimeSMax) {
       const mend = "Lower it, or raise `max_lifetime_s` of the entry in `issuers`.";

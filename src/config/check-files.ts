@@ -35,7 +35,7 @@ export function checkFiles(view: ConfigView, env: NodeJS.ProcessEnv, report: Rep
     if (route !== undefined) checkUpstream(`routes[${index}].upstream`, route.upstream, env, report);
   });
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, env, report);
-  for (const list of ["clients", "applications", "publishers"] as const) {
+  for (const list of ["clients", "applications", "publishers", "resource_servers"] as const) {
     view.broker?.[list].forEach(({ jwks }, index) => checkKeySet(`broker.${list}[${index}].jwks`, jwks, report));
   }
   view.broker?.identity_providers.forEach(({ jwks }, index) => {

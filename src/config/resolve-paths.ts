@@ -32,6 +32,7 @@ export function resolvePaths(view: ConfigView, folder: string, env: NodeJS.Proce
   const upstreams = [...view.routes.map((route) => route?.upstream), view.quarantine?.monitor];
   for (const upstream of upstreams) if (upstream !== undefined) resolveUpstream(upstream, file, maybe);
   const { clients = [], applications = [], publishers = [], identity_providers: providers = [] } = view.broker ?? {};
+  for (const server of view.broker?.resource_servers ?? []) server.jwks = file(server.jwks);
   for (const owner of [...clients, ...applications, ...publishers]) owner.jwks = file(owner.jwks);
   for (const { jwks } of providers) if ("file" in jwks) jwks.file = file(jwks.file);
   if (view.policy !== undefined) {

@@ -373,6 +373,10 @@ const broker = z.strictObject({
     .array(identityProvider)
     .default([])
     .describe("Whose tokens prove for whom an agent is launched."),
+  resource_servers: z
+    .array(z.strictObject({ client_id: name, jwks: filePath.describe("JWKS file with its public keys.") }))
+    .default([])
+    .describe("Clients that may ask `/introspect` about every token of this issuer."),
   publishers: z.array(publisher).default([]).describe("Whose signed agent manifests are verified."),
   authorization_details_types: z
     .array(z.string().min(1))

@@ -176,6 +176,12 @@ test("the metadata names what there is, and every other path is 404", async (t) 
     subject_types_supported: ["public"],
     token_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
     token_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
+    revocation_endpoint: `${issuer.issuer}/revoke`,
+    revocation_endpoint_auth_methods_supported: ["private_key_jwt", "none"],
+    revocation_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
+    introspection_endpoint: `${issuer.issuer}/introspect`,
+    introspection_endpoint_auth_methods_supported: ["private_key_jwt"],
+    introspection_endpoint_auth_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
     dpop_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519"],
   });
   for (const path of [

@@ -1,5 +1,6 @@
 // Every configuration under examples/ is started by the real command line, answers, and drains at a signal.
 import assert from "node:assert/strict";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import {
   copyFileSync,
   mkdirSync,
@@ -14,6 +15,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { SignJWT } from "jose";
 import { packageRoot } from "../../src/lib/package-root.ts";
 import { issueCertificate, makeCa } from "../fixtures/certificates.ts";
 import { startCli } from "../fixtures/cli-process.ts";
@@ -33,7 +35,11 @@ describe("the example configurations", () => {
     const configured = readdirSync(examples, { recursive: true, encoding: "utf8" }).filter((name) =>
       name.endsWith("cordon.yaml"),
     );
-    assert.deepEqual(configured.toSorted(), ["production/cordon.yaml", "quickstart/cordon.yaml"]);
+    assert.deepEqual(configured.toSorted(), [
+      "issuers/cordon.yaml",
+      "production/cordon.yaml",
+      "quickstart/cordon.yaml",
+    ]);
   });
 
   test("the quickstart starts, `cordon call` reads a candidate, `cordon block` ends that, and Ctrl-C drains", async () => {
@@ -128,6 +134,55 @@ describe("the example configurations", () => {
     assert.equal(await gateway.exited, 0, gateway.stderr());
     const [line] = gateway.stdout().split("\n");
     assert.equal((JSON.parse(line ?? "") as { status: number }).status, 401);
+  });
+
+  test("the example of other issuers starts with its bundle, and serves a JWT-SVID on the connection of its X.509-SVID", async () => {
+    const own = path.join(folder, "issuers");
+    for (const part of ["tls", "spiffe"]) mkdirSync(path.join(own, part), { recursive: true });
+    const write = (name: string, content: string): void => writeFileSync(path.join(own, name), content);
+    const workloads = makeCa("Workloads");
+    const server = issueCertificate(makeCa("The gateway's"), { dns: ["gateway.acme.example"] });
+    write("tls/gateway.crt", server.certificate);
+    write("tls/gateway.key", server.key);
+    write("tls/workloads-ca.crt", workloads.certificate);
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const x5c = [new X509Certificate(workloads.certificate).raw.toString("base64")];
+    const keys = [
+      { use: "x509-svid", x5c },
+      { ...publicKey.export({ format: "jwk" }), use: "jwt-svid", kid: "1" },
+    ];
+    write("spiffe/workloads.example.json", JSON.stringify({ keys, spiffe_sequence: 1 }));
+    copyFileSync(path.join(examples, "issuers", "cordon.yaml"), path.join(own, "cordon.yaml"));
+    const [traffic, control] = await Promise.all([freePort(), freePort()]);
+    const gateway = startCli(["start", "--config", path.join(own, "cordon.yaml")], {
+      CORDON_PORT: String(traffic),
+      CORDON_CONTROL_PORT: String(control),
+    });
+    await gateway.printed('"message":"ready"');
+    const id = "spiffe://workloads.example/ns/hiring/sa/ranker";
+    const svid = issueCertificate(workloads, { uri: [id], clientAuth: true });
+    const token = await new SignJWT()
+      .setProtectedHeader({ alg: "ES256", kid: "1" })
+      .setSubject(id)
+      .setAudience("https://gateway.acme.example:8443")
+      .setExpirationTime("5m")
+      .sign(privateKey);
+    const ask = (client: object): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { host: "gateway.acme.example:8443", authorization: `Bearer ${token}` };
+        const to = { host: "127.0.0.1", port: traffic, path: "/ats/jobs/J42/candidates/C1" };
+        request({ ...to, agent: false, rejectUnauthorized: false, headers, ...client }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        })
+          .on("error", reject)
+          .end();
+      });
+    assert.equal(await ask({}), 401);
+    // Proven, and then judged: the policy that ships with Cordon knows no such workload.
+    assert.equal(await ask({ cert: svid.certificate, key: svid.key }), 403);
+    gateway.child.kill("SIGTERM");
+    assert.equal(await gateway.exited, 0, gateway.stderr());
   });
 });
 

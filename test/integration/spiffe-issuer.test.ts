@@ -245,5 +245,10 @@ describe("JWT-SVIDs of a trust domain with its bundle file", () => {
       answer = await ask(next, { certificate: ranker });
     }
     assert.equal(await refused(old, { certificate: ranker }), "token.key_unknown");
+    // Nobody asks for a key that is unknown: what is known falls by itself.
+    rotate(a, "k3");
+    do answer = await ask(next, { certificate: ranker });
+    while (answer.status === 200);
+    assert.equal(await reasonOf(answer), "token.key_unknown");
   });
 });

@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: what every grant needs: the state, the keys, the time, and what the operator configured.
 import type { BrokerLog } from "../broker-message.ts";
+import type { Feed } from "../feed.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import type { BrokerState } from "../state/open-state.ts";
 import type { TokenIssuer } from "./agent-token.ts";
@@ -15,6 +16,8 @@ export interface GrantContext {
   readonly detailsTypes: ReadonlySet<string>;
   readonly publishers: Publishers;
   readonly subjects: SubjectVerifier;
+  /** To the gateway: what was ended or replaced here. */
+  readonly feed: Feed;
   readonly nowMs: () => number;
   /** One line for the log; within a budget where a caller can cause it at its own speed. */
   readonly tell: (entry: BrokerLog) => void;

@@ -1,7 +1,7 @@
 // In: the data folder, the process's time, how often to rotate. Out: the key that signs, and the set that is published.
 // A change is on disk before it is seen: no key signs or is published that a crash would lose.
 // The only holder of private keys in the process; what it lists, logs or publishes has none of their private members.
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { loadSigningKeys, saveSigningKeys } from "./key-file.ts";
 import {
   advanceKeys,
@@ -37,6 +37,8 @@ export interface KeyRing {
   readonly published: string;
   /** ES256 over a JWS signing input, with the key that its header names: a rotation in between does not matter. */
   sign(signingInput: Uint8Array): Buffer;
+  /** Whether one of these keys, named by `kid`, made this ES256 signature. */
+  verify(kid: unknown, signingInput: Uint8Array, signature: Uint8Array): boolean;
   /** The next key first, then the active one, then the retired. */
   list(): readonly KeyFacts[];
   /** Publishes a new key, which signs after the overlap. Undefined where one waits already, or too many are retired. */
@@ -53,6 +55,9 @@ export interface KeyRingOptions extends RotationTimes {
   readonly onChange: (kid: string, what: string) => void;
   readonly onProblem: (error: Error) => void;
 }
+
+/** RFC 7518 section 3.4. */
+const SIGNATURE_BYTES = 64;
 
 const ORDER: readonly KeyState[] = ["next", "active", "retired"];
 
@@ -152,6 +157,11 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       const key = privateKeys.get(namedKey(signingInput));
       if (key === undefined) throw new Error("a token names a signing key that is gone");
       return sign("sha256", signingInput, { key, dsaEncoding: "ieee-p1363" });
+    },
+    verify(kid, signingInput, signature) {
+      const key = privateKeys.get(String(kid));
+      if (key === undefined || typeof kid !== "string" || signature.length !== SIGNATURE_BYTES) return false;
+      return verify("sha256", signingInput, { key, dsaEncoding: "ieee-p1363" }, signature);
     },
     list: () => ORDER.flatMap((state) => keys.filter((key) => key.state === state)).map(facts),
     async rotate() {

@@ -1,6 +1,7 @@
 // In: the data folder. Out: everything that the broker remembers, on one database with one group commit.
 // Closed when the last change is on disk.
 import type { DatabaseSync } from "node:sqlite";
+import { type AffectedAgents, createAffectedAgents } from "./affected-agents.ts";
 import { type Agents, createAgents } from "./agents.ts";
 import { type Applications, createApplications } from "./applications.ts";
 import { openBrokerDatabase } from "./broker-database.ts";
@@ -14,6 +15,7 @@ export interface BrokerState {
   readonly applications: Applications;
   readonly launches: Launches;
   readonly agents: Agents;
+  readonly affected: AffectedAgents;
   readonly revocations: Revocations;
   close(): Promise<void>;
 }
@@ -28,6 +30,7 @@ export function openState(dataFolder: string, nowMs: () => number): BrokerState 
     applications: createApplications(db, nowMs),
     launches: createLaunches(db),
     agents: createAgents(db),
+    affected: createAffectedAgents(db),
     revocations: createRevocations(db),
     async close() {
       await commit.settled();
