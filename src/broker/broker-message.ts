@@ -19,6 +19,7 @@ export interface BrokerLog {
   readonly level: "info" | "warn" | "error";
   readonly event:
     | "token_issued"
+    | "token_renewed"
     | "token_refused"
     | "launched"
     | "launch_token_reused"

@@ -12,12 +12,14 @@ import type { BrokerLog, BrokerThreadData, FromBroker, ToBroker } from "./broker
 import { createBrokerServer } from "./create-broker-server.ts";
 import { createProvider } from "./create-provider.ts";
 import { createFeed } from "./feed.ts";
+import { feedAtStart } from "./feed-at-start.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
-import { liveRevocations, revokeOrphans } from "./revoke.ts";
+import { revokeOrphans } from "./revoke.ts";
 import { openState } from "./state/open-state.ts";
+import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
@@ -138,28 +140,33 @@ async function start(): Promise<void> {
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
 
+  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
+  const sweep = startSweep(state, processClock.nowMs, logProblem);
+  const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
+  const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
+  parentPort?.on("message", (message: ToBroker) => {
+    if (message.type === "call") void answerCall(handlers, message, logProblem).then(post);
+    else if (message.type === "fed") feed.fed(message.id);
+    else close();
+  });
+
+  function close(): void {
+    keyRing.close();
+    sweep.close();
+    server.close(() => void state.close().then(() => parentPort?.close()));
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
+  }
+
+  if (!(await feedAtStart(grants))) {
+    log({ level: "error", event: "feed_failed", detail: "the gateway did not take what was revoked before" });
+  }
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(broker.port, broker.address, resolve);
   });
-  server.on("error", (error) => log({ level: "error", event: "issuer_error", detail: bounded(error.message) }));
+  server.on("error", logProblem);
 
-  const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
-  const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
-  parentPort?.on("message", (message: ToBroker) => {
-    if (message.type === "fed") return feed.fed(message.id);
-    if (message.type === "call") {
-      const tellFailure = ({ message: detail }: Error) =>
-        log({ level: "error", event: "issuer_error", detail: bounded(detail) });
-      return void answerCall(handlers, message, tellFailure).then(post);
-    }
-    keyRing.close();
-    server.close(() => void state.close().then(() => parentPort?.close()));
-    server.closeIdleConnections();
-    setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
-  });
-  // Before anyone is told that the issuer runs: what was ended before a restart stays ended.
-  await feed.send(liveRevocations(grants));
   await revokeOrphans(grants, "the application is gone", "the issuer");
   const { address, port, family } = server.address() as AddressInfo;
   post({ type: "ready", url: `http://${family === "IPv6" ? `[${address}]` : address}:${port}` });

@@ -7,6 +7,7 @@ import { type ConnectionLimit, createPeerConnections, limitConnections } from ".
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
 import { INTROSPECTION_PATH, REVOCATION_PATH } from "./token-endpoints.ts";
 import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
+import { RELEASE_PATH } from "./release-endpoint.ts";
 import { TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.ts";
 
 /** The longest token (16,384 characters) with a proof beside it, as the gateway takes it. */
@@ -25,7 +26,7 @@ const TOKEN_REQUESTS_MAX = 128;
 const DOCUMENT_MAX_AGE_S = 60;
 
 /** What oidc-provider serves; everything else never reaches it. */
-const ENDPOINTS: ReadonlySet<string> = new Set(["/token", REVOCATION_PATH, INTROSPECTION_PATH]);
+const ENDPOINTS: ReadonlySet<string> = new Set(["/token", REVOCATION_PATH, INTROSPECTION_PATH, RELEASE_PATH]);
 
 export function createBrokerServer(options: {
   readonly provider: Provider;

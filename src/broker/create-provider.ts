@@ -13,6 +13,7 @@ import { registerGrants, TOKEN_EXCHANGE_GRANT } from "./grants/register-grants.t
 import { findClient } from "./state/client-adapter.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { createProviderKey } from "./keys/provider-key.ts";
+import { serveRelease } from "./release-endpoint.ts";
 import type { ReplayStore } from "./replay-store.ts";
 import { grantScopes } from "./scope.ts";
 import { addTokenEndpoints, INTROSPECTION_PATH, REVOCATION_PATH } from "./token-endpoints.ts";
@@ -114,6 +115,7 @@ export function createProvider(options: ProviderOptions): Provider {
   });
   addTokenEndpoints(provider, options.grants, new Set(broker.resource_servers.map(({ client_id: id }) => id)));
   registerGrants(provider, options.grants);
+  serveRelease(provider, options.grants);
   return provider;
 }
 

@@ -8,10 +8,12 @@ declare module "oidc-provider/lib/helpers/errors.js" {
   import { errors } from "oidc-provider";
   export import CustomOIDCProviderError = errors.CustomOIDCProviderError;
   export import InvalidClientAuth = errors.InvalidClientAuth;
+  export import InvalidDpopProof = errors.InvalidDpopProof;
   export import InvalidGrant = errors.InvalidGrant;
   export import InvalidRequest = errors.InvalidRequest;
   export import InvalidScope = errors.InvalidScope;
   export import InvalidTarget = errors.InvalidTarget;
+  export import InvalidToken = errors.InvalidToken;
   export import TemporarilyUnavailable = errors.TemporarilyUnavailable;
 }
 

@@ -2,10 +2,8 @@
 // Trusts the broker's database. Anything that is not surely good is not active (RFC 7662 section 2.2).
 import type { GrantContext } from "./grants/grant-context.ts";
 import { agentsClientOf } from "./grants/agent-token.ts";
+import { SUPERSEDED_GRACE_MS } from "./grants/renew.ts";
 import type { OwnToken } from "./own-token.ts";
-
-/** After its renewal the old token serves so long, for a reply that was lost. */
-const SUPERSEDED_GRACE_MS = 10_000;
 
 export function isActive(context: GrantContext, token: OwnToken): boolean {
   const { state, issuer, nowMs } = context;

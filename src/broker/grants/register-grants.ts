@@ -4,16 +4,19 @@ import type { KoaContextWithOIDC, Provider, TokenEndpointGrantContext } from "oi
 import { InvalidGrant } from "oidc-provider/lib/helpers/errors.js";
 import validateDpop, { checkDpopReplay } from "oidc-provider/lib/helpers/validate_dpop.js";
 import type { Result } from "../../lib/result.ts";
-import { agentsClientOf } from "./agent-token.ts";
+import { ACCESS_TOKEN_TYPE, agentsClientOf } from "./agent-token.ts";
+import { spawnDelegate } from "./delegated-spawn.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, tokenAnswer } from "./issue-token.ts";
 import { launch, LAUNCH_GRANT, LAUNCH_PARAMETERS, LAUNCH_TOKEN_TYPE } from "./launch-grant.ts";
 import { type Parameters, textOf } from "./read-parameters.ts";
 import { GrantRefusal, type Refusal } from "./refusal.ts";
+import { renew } from "./renew.ts";
 import { type ExchangeRequest, spawn } from "./spawn.ts";
 
 /** RFC 8693 section 2.1. */
 export const TOKEN_EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange";
+const DELEGATION_RECORD_TYPE = "urn:cordon:params:oauth:token-type:delegation-record";
 
 const EXCHANGE_PARAMETERS = [
   "subject_token",
@@ -22,12 +25,21 @@ const EXCHANGE_PARAMETERS = [
   "authorization_details",
   "constraints",
   "resource",
+  "manifest",
 ] as const;
 
-type Exchange = (request: ExchangeRequest, context: GrantContext) => Promise<Result<SignedToken, Refusal>>;
+interface Exchange {
+  readonly run: (request: ExchangeRequest, context: GrantContext) => Promise<Result<SignedToken, Refusal>>;
+  /** How it stands in the log. */
+  readonly event: "token_issued" | "token_renewed";
+}
 
 /** What is exchanged for an agent's token, by `subject_token_type`. Nothing else is: no token of a person makes an agent. */
-const EXCHANGES: ReadonlyMap<string | undefined, Exchange> = new Map([[LAUNCH_TOKEN_TYPE, spawn]]);
+const EXCHANGES: ReadonlyMap<string | undefined, Exchange> = new Map([
+  [LAUNCH_TOKEN_TYPE, { run: spawn, event: "token_issued" }],
+  [ACCESS_TOKEN_TYPE, { run: renew, event: "token_renewed" }],
+  [DELEGATION_RECORD_TYPE, { run: spawnDelegate, event: "token_issued" }],
+]);
 
 export function registerGrants(provider: Provider, context: GrantContext): void {
   provider.registerGrantType(
@@ -53,9 +65,9 @@ export function registerGrants(provider: Provider, context: GrantContext): void 
       if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
       if (exchange === undefined) throw new GrantRefusal({ code: "subject_token_type_unknown" });
       if (subjectToken === undefined) throw new GrantRefusal({ code: "request_malformed", detail: "subject_token" });
-      const signed = valueOf(await exchange({ parameters, application, subjectToken, jkt }, context));
+      const signed = valueOf(await exchange.run({ parameters, application, subjectToken, jkt }, context));
       ctx.body = tokenAnswer(signed, context.nowMs());
-      tellIssued(signed, context);
+      tellIssued(signed, exchange.event, context);
     },
     EXCHANGE_PARAMETERS,
   );
@@ -84,10 +96,10 @@ function valueOf<T>(result: Result<T, Refusal>): T {
   return result.value;
 }
 
-function tellIssued({ agent, token }: SignedToken, context: GrantContext): void {
+function tellIssued({ agent, token }: SignedToken, event: Exchange["event"], context: GrantContext): void {
   context.tell({
     level: "info",
-    event: "token_issued",
+    event,
     client_id: agentsClientOf(agent.application),
     key_thumbprint: agent.authority.jkt,
     jti: token.jti,

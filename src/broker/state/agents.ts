@@ -38,6 +38,15 @@ export interface IssuedToken {
   readonly expiresMs: number;
 }
 
+export interface SupersededToken {
+  readonly jti: string;
+  readonly agent: string;
+  readonly supersededMs: number;
+  readonly expiresMs: number;
+  /** End of the agent's latest token. */
+  readonly agentExpiresMs: number;
+}
+
 export interface Agents {
   /** False where this key was an agent's at any time before. */
   useInstance(thumbprint: string): boolean;
@@ -49,6 +58,8 @@ export interface Agents {
   /** The agent and everyone it delegated to, at any depth, the agent first; those that have ended are left out. */
   family(id: string): readonly StoredAgent[];
   end(id: string, reason: string, nowMs: number): void;
+  /** Tokens that were renewed and have not run out. */
+  superseded(nowMs: number): readonly SupersededToken[];
   /** How many rows were removed; at most `countMax` of each kind. */
   sweep(nowMs: number, countMax: number): number;
 }
@@ -81,6 +92,10 @@ export function createAgents(db: DatabaseSync): Agents {
      SELECT agent.* FROM family JOIN agent USING (id) WHERE ended_ms IS NULL ORDER BY depth`,
   );
   const endAgent = db.prepare("UPDATE agent SET ended_ms = ?, end_reason = ? WHERE id = ? AND ended_ms IS NULL");
+  const selectSuperseded = db.prepare(
+    `SELECT token.jti, token.agent, token.superseded_ms, token.expires_ms, agent.token_expires_ms
+     FROM token JOIN agent ON agent.id = token.agent WHERE token.expires_ms > ? AND token.superseded_ms IS NOT NULL`,
+  );
   const removeAgents = db.prepare("DELETE FROM agent WHERE id IN (SELECT id FROM agent WHERE expires_ms < ? LIMIT ?)");
   const removeTokens = db.prepare(
     "DELETE FROM token WHERE jti IN (SELECT jti FROM token WHERE expires_ms < ? LIMIT ?)",
@@ -113,6 +128,14 @@ export function createAgents(db: DatabaseSync): Agents {
     end(id, reason, nowMs) {
       endAgent.run(nowMs, reason, id);
     },
+    superseded: (nowMs) =>
+      selectSuperseded.all(nowMs).map((row) => ({
+        jti: String(row["jti"]),
+        agent: String(row["agent"]),
+        supersededMs: Number(row["superseded_ms"]),
+        expiresMs: Number(row["expires_ms"]),
+        agentExpiresMs: Number(row["token_expires_ms"]),
+      })),
     sweep(nowMs, countMax) {
       const tokens = removeTokens.run(nowMs - TOKEN_RETENTION_MS, countMax).changes;
       return Number(tokens) + Number(removeAgents.run(nowMs - AGENT_RETENTION_MS, countMax).changes);

@@ -39,7 +39,7 @@ export function createGroupCommit(db: DatabaseSync): GroupCommit {
       tellers = group.map(({ attempt }) => attempt());
       db.exec("COMMIT");
     } catch (error) {
-      if (db.isTransaction) db.exec("ROLLBACK");
+      if (db.isOpen && db.isTransaction) db.exec("ROLLBACK");
       tellers = group.map(
         ({ fail }) =>
           () =>

@@ -1,0 +1,172 @@
+// In: a delegation record and the thumbprint of a key that was proved over this request. Out: the delegate and its token.
+// The record was signed offline by its delegator; it is held against what that agent has, and is, at this moment.
+import { randomUUID } from "node:crypto";
+import { type DelegationCode, type Delegator, verifyDelegationRecord } from "../../lib/delegation-record.ts";
+import {
+  CHAIN_CHARS_MAX,
+  type DelegationRecord,
+  type DelegationRoot,
+  parseDelegationRecord,
+} from "../../lib/parse-delegation-record.ts";
+import { ok } from "../../lib/result.ts";
+import type { Result } from "../../lib/result.ts";
+import type { StoredAgent } from "../state/agents.ts";
+import { rfc3339 } from "./agent-token.ts";
+import type { AgentAuthority, AgentProvenance, Grant } from "./authority.ts";
+import { checkCeiling, mayActFor } from "./check-ceiling.ts";
+import { checkDelegator } from "./check-live.ts";
+import type { GrantContext } from "./grant-context.ts";
+import { type SignedToken, signToken } from "./issue-token.ts";
+import { narrowGrant } from "./narrow-grant.ts";
+import { readAskedGrant, textOf } from "./read-parameters.ts";
+import { type Refusal, type RefusalCode, refuse } from "./refusal.ts";
+import { type ExchangeRequest, wholeSecond } from "./spawn.ts";
+import { readManifest } from "./verify-manifest.ts";
+
+/** A delegator's clock may be ahead of this one by so much. */
+const LEEWAY_MS = 30_000;
+
+/** What a delegator can mend is said; of what is forged or spliced only that it is not valid. */
+const CODES: Partial<Readonly<Record<DelegationCode, RefusalCode>>> = {
+  depth_exceeded: "depth_exceeded",
+  expiry_beyond_parent: "expiry_beyond_parent",
+  delegate_mismatch: "delegate_mismatch",
+  scope_wider: "scope_wider",
+  constraint_wider: "constraint_wider",
+  details_wider: "details_wider",
+};
+
+export async function spawnDelegate(
+  request: ExchangeRequest,
+  context: GrantContext,
+): Promise<Result<SignedToken, Refusal>> {
+  const parsed = parseDelegationRecord(request.subjectToken);
+  if (!parsed.ok) return refuse("record_invalid", parsed.error.code);
+  const { iss } = parsed.value.payload;
+  return context.state.commit.run(() => spawnNow(request, iss, parsed.value.hash, context));
+}
+
+/** One step of a transaction: what refuses stands before what writes. */
+function spawnNow(
+  request: ExchangeRequest,
+  delegatorId: string,
+  recordHash: string,
+  context: GrantContext,
+): Result<SignedToken, Refusal> {
+  const { state, keyRing, issuer, nowMs } = context;
+  const parent = state.agents.find(delegatorId);
+  if (parent === undefined || parent.application !== request.application) return refuse("record_invalid", "delegator");
+  const live = checkDelegator(delegatorId, context);
+  if (!live.ok) return live;
+  const verified = verifyDelegationRecord(request.subjectToken, delegatorOf(parent));
+  if (!verified.ok) {
+    const { code, detail } = verified.error;
+    return refuse(CODES[code] ?? "record_invalid", `${code}: ${detail}`);
+  }
+  const { record } = verified.value;
+  if (record.delegate_jkt !== request.jkt) return refuse("delegate_mismatch", "proof");
+  if (record.depth > parent.authority.depth_max) return refuse("depth_exceeded");
+  if (record.iat * 1000 > nowMs() + LEEWAY_MS || record.exp * 1000 <= nowMs()) return refuse("record_expired");
+  const granted = grantOf(request, record, parent, context);
+  if (!granted.ok) return granted;
+  const authority = authorityOf({ request, record, recordHash, parent }, context);
+  if (!authority.ok) return authority;
+
+  const issuedMs = wholeSecond(nowMs());
+  const expiresMs = record.exp * 1000;
+  const token = {
+    jti: randomUUID(),
+    issuedMs,
+    expiresMs: Math.min(issuedMs + parent.authority.ttl_s * 1000, expiresMs, parent.tokenExpiresMs),
+  };
+  const agent = {
+    id: record.sub,
+    application: parent.application,
+    parent: parent.id,
+    depth: record.depth,
+    authority: authority.value,
+    grant: granted.value,
+    expiresMs,
+  };
+  const signed = signToken(keyRing, issuer, agent, token);
+  if (!signed.ok) return signed;
+  if (!state.agents.useInstance(request.jkt)) return refuse("key_used_before");
+  state.agents.add(agent, token);
+  return ok(signed.value);
+}
+
+function delegatorOf({ id, authority, grant, expiresMs, depth }: StoredAgent): Delegator {
+  const { type, id: principalId, issuer } = authority.principal;
+  return {
+    id,
+    jkt: authority.jkt,
+    session: authority.session.id,
+    principal: { type, id: principalId, issuer },
+    ...grant,
+    expiresAtMs: expiresMs,
+    issuedAt: authority.record?.issued_at ?? 0,
+    depth,
+    recordHash: authority.record?.hash ?? "",
+  };
+}
+
+function grantOf(
+  request: ExchangeRequest,
+  { scope, details, constraints }: DelegationRecord,
+  parent: StoredAgent,
+  context: GrantContext,
+): Result<Grant, Refusal> {
+  const asked = readAskedGrant(request.parameters, context.detailsTypes);
+  if (!asked.ok) return asked;
+  const granted = narrowGrant({ scope, details, constraints }, asked.value, "granted");
+  if (!granted.ok) return granted;
+  const resource = textOf(request.parameters, "resource");
+  if (resource !== undefined && resource !== parent.authority.audience) return refuse("target_wider");
+  const application = context.state.applications.find(parent.application);
+  if (application === undefined) return refuse("client_not_allowed");
+  if (!mayActFor(application, parent.authority.principal)) return refuse("principal_not_allowed");
+  return checkCeiling(application, granted.value);
+}
+
+function authorityOf(
+  hop: {
+    readonly request: ExchangeRequest;
+    readonly record: DelegationRecord;
+    readonly recordHash: string;
+    readonly parent: StoredAgent;
+  },
+  context: GrantContext,
+): Result<AgentAuthority, Refusal> {
+  const { request, record, recordHash, parent } = hop;
+  const { authority } = parent;
+  const records = [...(authority.delegation?.records ?? []), request.subjectToken];
+  if (records.reduce((chars, text) => chars + text.length, 0) > CHAIN_CHARS_MAX) return refuse("request_too_large");
+  const provenance = provenanceOf(request, authority.provenance, context);
+  if (!provenance.ok) return provenance;
+  const { iss: delegator, sub: delegate, scope, iat } = record;
+  return ok({
+    ...authority,
+    purpose: record.purpose,
+    provenance: provenance.value,
+    jkt: request.jkt,
+    chain: [...authority.chain, { delegator, delegate, scope, at: rfc3339(iat * 1000) }],
+    delegation: { root: authority.delegation?.root ?? rootOf(parent), records },
+    record: { hash: recordHash, issued_at: iat },
+  });
+}
+
+/** The delegator's manifest says nothing certain of another program; the delegate may bring its own. */
+function provenanceOf(
+  { parameters }: ExchangeRequest,
+  delegator: AgentProvenance,
+  { publishers, nowMs }: GrantContext,
+): Result<AgentProvenance, Refusal> {
+  const manifest = textOf(parameters, "manifest");
+  if (manifest === undefined) return ok({ ...delegator, publisher: "", verified: false });
+  return readManifest(manifest, publishers, nowMs() / 1000);
+}
+
+/** As it is at this moment: a root agent that was narrowed since delegates no more than it has. */
+function rootOf({ id, authority, grant, expiresMs }: StoredAgent): DelegationRoot {
+  return { id, jkt: authority.jkt, ...grant, expires_at: rfc3339(expiresMs) };
+}
