@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { packageRoot } from "../lib/package-root.ts";
+import { register as registerAgent } from "./agent-command.ts";
 import { register as registerAudit } from "./audit-commands.ts";
 import { register as registerCall } from "./call-command.ts";
 import { register as registerConfig } from "./config-commands.ts";
@@ -20,6 +21,7 @@ const EXAMPLES = `
 Examples:
   cordon quickstart                                   a gateway, an issuer and a tool on loopback, ready to call
   cordon call URL                                     one call, made as an agent makes it
+  cordon agent --launch-token-fd 3 -- COMMAND         run any program as an agent; a sidecar adds the proofs
   cordon config check cordon.yaml                     every problem at once, and how to mend it
   cordon start --config cordon.yaml                   run the gateway; Ctrl-C drains
   cordon policy test                                  try the policies
@@ -43,6 +45,7 @@ function createProgram(): Command {
     registerQuickstart,
     registerStart,
     registerCall,
+    registerAgent,
     registerConfig,
     registerPolicy,
     registerControl,

@@ -10,6 +10,7 @@ import { PROOFS } from "./proof.ts";
 import type { AnyProperty } from "./property.ts";
 import { REDACTION } from "./redact.ts";
 import { ROUTES } from "./routes.ts";
+import { SIDECAR } from "./sidecar.ts";
 import { TARGET } from "./target.ts";
 
 export const ALL_PROPERTIES: readonly AnyProperty[] = [
@@ -24,4 +25,5 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...REDACTION,
   ...LOG_LINES,
   ...POLICY,
+  ...SIDECAR,
 ];

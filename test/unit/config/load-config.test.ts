@@ -279,3 +279,22 @@ test("a SPIFFE trust domain belongs to one issuer, its types are fixed, and its 
   const twice = write("twice.json", `{"keys":[],"keys":[${JSON.stringify({ ...key, use: "jwt-svid" })}]}`);
   assert.deepEqual(paths(withIssuers({ ...entry, jwks: { file: twice } })), ["issuers[1].jwks.file"]);
 });
+
+test("a route of kind mcp has POST, at most GET and DELETE beside it, and its messages are read", () => {
+  const mcp = { ...route, path: "/mcp", kind: "mcp", methods: ["POST", "GET", "DELETE"] };
+  const loaded = load({ ...base, routes: [{ ...mcp, mcp: {} }] });
+  assert.ok(loaded.ok, JSON.stringify(loaded));
+  assert.deepEqual(loaded.value.config.routes[0]?.mcp, { versions: ["2025-11-25", "2026-07-28"], allowed_origins: [] });
+  for (const [changes, path] of [
+    [{ methods: ["GET", "DELETE"] }, "methods"],
+    [{ methods: ["POST", "PUT"] }, "methods"],
+    [{ body: "stream" }, "body"],
+    [{ upgrade: ["websocket"] }, "upgrade"],
+    [{ kind: "http", mcp: {} }, "mcp"],
+    [{ mcp: { versions: [] } }, "mcp.versions"],
+    [{ mcp: { versions: ["2025-06-18"] } }, "mcp.versions[0]"],
+    [{ mcp: { allowed_origins: ["*"] } }, "mcp.allowed_origins[0]"],
+  ] as const) {
+    assert.deepEqual(paths({ ...base, routes: [{ ...mcp, ...changes }] }), [`routes[0].${path}`]);
+  }
+});
