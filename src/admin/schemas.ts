@@ -97,6 +97,7 @@ export const AGENTS = shape({
     shape({
       id: text,
       task: text,
+      chain: text,
       principal: text,
       key_thumbprint: text,
       last_seen: time,

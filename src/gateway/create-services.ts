@@ -13,6 +13,7 @@ import { createIdGenerator } from "../telemetry/request-id.ts";
 import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
 import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
+import type { RevocationGate } from "./revocation-gate.ts";
 import { createAgentLoad } from "./agent-load.ts";
 import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
@@ -32,10 +33,11 @@ export function createServices(given: {
   readonly start: DataThreadStart;
   readonly clock: Clock;
   readonly containment: ContainmentGate;
+  readonly revocations: RevocationGate;
   readonly recorder: Recorder;
   readonly notify: (message: FromThread) => void;
 }): Services {
-  const { start, clock, containment, recorder, notify } = given;
+  const { start, clock, containment, revocations, recorder, notify } = given;
   const { config, thread } = start;
   const service = (level: "warn" | "error", message: string): void =>
     notify({ type: "service", level, message, fields: { thread: String(thread) } });
@@ -50,6 +52,7 @@ export function createServices(given: {
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
+    revocations,
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
       thread,
