@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { type Agent, createAgent } from "../../src/agent/create-agent.ts";
 import { createDelegation, type DelegationRequest } from "../../src/agent/create-delegation.ts";
+import { createDpopFetch } from "../../src/agent/create-dpop-fetch.ts";
 import { createKey, type KeyAlgorithm } from "../../src/agent/create-key.ts";
 import { createLauncher } from "../../src/agent/create-launcher.ts";
 import { APPLICATION } from "../fixtures/agent-broker.ts";
@@ -50,21 +51,18 @@ describe("an agent of the library", () => {
     LIMIT,
     async () => {
       const { g, issuer, launch } = stage;
-      let used: { readonly url: string; readonly init: RequestInit | undefined } | undefined;
-      const watching: typeof fetch = (url, init) => {
-        if (String(url).startsWith(g.url)) used = { url: String(url), init };
-        return fetch(url, init);
-      };
+      const key = createKey();
       let ended: Agent;
+      let accessToken: string;
       {
-        await using agent = await createAgent({ issuer, launchToken: await launch(), fetch: watching });
+        await using agent = await createAgent({ issuer, launchToken: await launch(), key });
         assert.equal(await statusOf(agent), 200);
+        accessToken = await agent.accessToken();
         ended = agent;
       }
       await assert.rejects(ended.fetch(g.url + CANDIDATE), { code: "agent_closed" });
       await ended.close();
-      assert.ok(used);
-      const answer = await fetch(used.url, used.init);
+      const answer = await createDpopFetch({ getToken: () => accessToken, key })(g.url + CANDIDATE);
       assert.equal(answer.status, 401);
       assert.match(answer.headers.get("www-authenticate") ?? "", /invalid_token/);
     },
@@ -158,16 +156,4 @@ describe("an agent of the library", () => {
     await (await createAgent({ delegation, key })).close();
     await parent.close();
   });
-
-  test(
-    "an agent that the operator blocks sees the gateway's refusal, and one that is revoked is told at its renewal",
-    LIMIT,
-    async () => {
-      const { g, issuer, launch } = stage;
-      const agent = await createAgent({ issuer, launchToken: await launch() });
-      assert.equal(await statusOf(agent), 200);
-      await agent.close();
-      assert.equal(g.gateway.traffic.length, 1);
-    },
-  );
 });
