@@ -35,9 +35,10 @@ async function start(t: TestContext, launch: Record<string, unknown> = {}): Prom
     onLastToken: ({ code }) => last.push(code),
     fetch: async (url, init) => {
       const response = await fetch(url, init);
-      const isRenewal = typeof init?.body === "string" && init.body.includes(encodeURIComponent(ACCESS_TOKEN));
-      if (!isRenewal || (await response.clone().text()).includes("use_dpop_nonce")) return response;
-      asked.push(String(init.body));
+      const body = typeof init?.body === "string" ? init.body : "";
+      if (!body.includes(encodeURIComponent(ACCESS_TOKEN))) return response;
+      if ((await response.clone().text()).includes("use_dpop_nonce")) return response;
+      asked.push(body);
       if (lost === 0) return response;
       lost -= 1;
       throw new TypeError("the connection broke off");
