@@ -50,6 +50,7 @@ export function openSocketFacts(
     answerOwed: false,
     broken: undefined,
     rpc: undefined,
+    reservation: undefined,
     sent: false,
   };
 }
