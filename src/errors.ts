@@ -76,6 +76,9 @@ export const REASONS = {
   "token.lifetime": invalidToken(),
   "token.unbound": invalidToken("The access token is not bound to a key (`cnf`)."),
   "token.claims": invalidToken(),
+  "token.revoked": invalidToken("The access token was revoked."),
+  "token.superseded": invalidToken("The access token was renewed; use the new one."),
+  "token.revocations_full": unavailable("The gateway cannot tell at the moment which tokens were revoked."),
   "token.delegation": invalidToken("The delegation that the access token claims is not proven by its records."),
 
   // proof: RFC 9449 section 4.3
@@ -213,6 +216,11 @@ export const REASONS = {
     status: 403,
     code: "blocked",
     title: "This agent was contained while the stream was open.",
+  },
+  "stream.cut_revoked": {
+    status: 401,
+    code: "invalid_token",
+    title: "The access token was revoked while the stream was open.",
   },
   "stream.cut_expired": {
     status: 401,

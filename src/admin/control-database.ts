@@ -20,6 +20,14 @@ const MIGRATIONS: readonly string[] = [
   `CREATE TABLE operator (
      name TEXT PRIMARY KEY, role TEXT NOT NULL CHECK (role IN ('viewer', 'responder', 'policy_editor', 'admin')),
      key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32), created_ms INTEGER NOT NULL, created_by TEXT NOT NULL) STRICT;`,
+  // The level `chain`: SQLite cannot change a CHECK, so the table is written anew.
+  `CREATE TABLE containment_entry_4_levels (
+     level TEXT NOT NULL CHECK (level IN ('token', 'agent', 'task', 'chain')), id TEXT NOT NULL,
+     mode TEXT NOT NULL CHECK (mode IN ('draining', 'quarantined', 'blocked')), drain_until_ms INTEGER,
+     reason TEXT NOT NULL, changed_by TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (level, id)) STRICT;
+   INSERT INTO containment_entry_4_levels SELECT * FROM containment_entry;
+   DROP TABLE containment_entry;
+   ALTER TABLE containment_entry_4_levels RENAME TO containment_entry;`,
 ];
 
 /** Throws when the file cannot be opened or written, or when a newer version of Cordon wrote it. */

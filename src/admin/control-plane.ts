@@ -75,6 +75,8 @@ export interface Applied {
 export interface SeenAgent {
   readonly id: string;
   readonly task: string;
+  /** `<issuer> <session.id>`: what containment of the level `chain` names. */
+  readonly chain: string;
   /** `type:id` */
   readonly principal: string;
   readonly key_thumbprint: string;

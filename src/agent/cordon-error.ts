@@ -10,7 +10,7 @@ export type CordonErrorCode =
   | "gateway_unreachable"
   | "usage"
   // What an issuer says finer than OAuth does (its member `code`); refusals.ts says what to do.
-  | "launch_token_invalid"
+  | "launch_token_unknown"
   | "launch_token_spent"
   | "launch_token_expired"
   | "key_used_before"
@@ -22,11 +22,13 @@ export type CordonErrorCode =
   | "delegate_mismatch"
   | "renewals_exhausted"
   | "renewal_too_early"
+  | "parent_not_renewed"
+  | "token_superseded"
   | "revoked"
+  | "authority_ended"
   // What the library finds by itself.
   | "delegation_too_wide"
   | "token_expired"
-  | "authority_ended"
   | "agent_closed";
 
 /** `code` is stable; `status` and `error` are those of the server's answer where there was one (RFC 6749 section 5.2). */

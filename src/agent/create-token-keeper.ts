@@ -166,13 +166,11 @@ function renewalTime({ lifetimeMs, final }: HeldToken): number {
   return final ? lifetimeMs : lifetimeMs * (RENEW_FROM + RENEW_SPREAD * Math.random());
 }
 
-/** Worth another try: nobody has decided anything. */
-function isPassing({ code, status }: CordonError): boolean {
-  return (
-    code === "issuer_unreachable" ||
-    code === "renewal_too_early" ||
-    (status !== undefined && (status >= 500 || status === 429))
-  );
+/** Worth another try: nobody has decided anything, or time will. */
+const PASSING: ReadonlySet<string> = new Set(["issuer_unreachable", "renewal_too_early", "parent_not_renewed"]);
+
+function isPassing({ code, status = 0 }: CordonError): boolean {
+  return PASSING.has(code) || status >= 500 || status === 429;
 }
 
 /**

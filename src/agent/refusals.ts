@@ -13,17 +13,25 @@ interface Refusal {
 const RELAUNCH = "Ask the orchestrator for a new launch token.";
 const REVOKED: Refusal = {
   code: "revoked",
-  message: "This agent, or one that it was delegated by, was revoked. It ends here; an operator can say why.",
+  message: "This agent, its task or one that it was delegated by has ended or was revoked; an operator can say why.",
+};
+const BEYOND_CEILING: Refusal = {
+  code: "scope_beyond_ceiling",
+  message: "More was asked for than the application may give: ask for less, or have its ceiling raised.",
 };
 const WIDER: Refusal = {
-  code: "scope_beyond_ceiling",
-  message: "More was asked for than may be given: ask for less, or have the application's ceiling raised.",
+  code: "delegation_too_wide",
+  message: "More was asked for than this agent was given: it can only become less.",
+};
+const RECORD_INVALID: Refusal = {
+  code: "record_invalid",
+  message: "The issuer refused the delegation record: have the delegator sign a new one from its current token.",
 };
 
 /** By the answer's `code`. What is not listed is `token_refused`, with the issuer's own words. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
-  launch_token_invalid: {
-    code: "launch_token_invalid",
+  launch_token_unknown: {
+    code: "launch_token_unknown",
     message: `The issuer does not know this launch token. ${RELAUNCH}`,
   },
   launch_token_spent: {
@@ -38,9 +46,12 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     code: "key_used_before",
     message: "One key is one agent, once: make a new key for every start, and never load one from a file.",
   },
-  scope_beyond_ceiling: WIDER,
-  details_beyond_ceiling: WIDER,
-  constraints_beyond_ceiling: WIDER,
+  scope_beyond_ceiling: BEYOND_CEILING,
+  details_beyond_ceiling: BEYOND_CEILING,
+  constraint_beyond_ceiling: BEYOND_CEILING,
+  scope_wider: WIDER,
+  details_wider: WIDER,
+  constraint_wider: WIDER,
   principal_not_allowed: {
     code: "principal_not_allowed",
     message: "The application may not act for this principal: it is not in its ceiling.",
@@ -53,10 +64,8 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     code: "expiry_beyond_parent",
     message: "The delegation lives longer than the delegator: sign one that ends with it or before.",
   },
-  record_invalid: {
-    code: "record_invalid",
-    message: "The issuer refused the delegation record: have the delegator sign a new one from its current token.",
-  },
+  record_invalid: RECORD_INVALID,
+  record_expired: RECORD_INVALID,
   delegate_mismatch: {
     code: "delegate_mismatch",
     message: "The delegation record was made for another key: give the delegator this agent's own thumbprint.",
@@ -69,14 +78,23 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     code: "renewal_too_early",
     message: "The token is not old enough to be renewed: 75% of its life must have passed.",
   },
-  ancestor_revoked: REVOKED,
-  agent_revoked: REVOKED,
-  token_revoked: REVOKED,
-  revoked: REVOKED,
-  authority_ended: {
-    code: "authority_ended",
-    message: `The time that this agent was given is over. ${RELAUNCH}`,
+  parent_not_renewed: {
+    code: "parent_not_renewed",
+    message: "A delegate's token ends with its delegator's: it can be renewed once the delegator has renewed its own.",
   },
+  token_superseded: {
+    code: "token_superseded",
+    message: `The token was renewed before, and the answer was lost for longer than the old one serves. ${RELAUNCH}`,
+  },
+  token_expired: { code: "token_expired", message: `The token expired before it was renewed. ${RELAUNCH}` },
+  authority_expired: {
+    code: "authority_ended",
+    message: `The time that this agent was given ends with its token. ${RELAUNCH}`,
+  },
+  agent_ended: REVOKED,
+  ancestor_revoked: REVOKED,
+  task_revoked: REVOKED,
+  token_revoked: REVOKED,
 };
 
 /** `answer` is the parsed body, where it was JSON. */

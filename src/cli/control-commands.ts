@@ -19,7 +19,7 @@ interface Options extends ControlOptions {
   readonly within?: string;
 }
 
-const LEVELS = ["agent", "token", "task"];
+const LEVELS = ["agent", "token", "task", "chain"];
 const ROLES = ["viewer", "responder", "policy_editor", "admin"];
 const SECONDS = { s: 1, m: 60, h: 3600 } as const;
 

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { packageRoot } from "../lib/package-root.ts";
+import { register as registerAgent } from "./agent-command.ts";
 import { register as registerAudit } from "./audit-commands.ts";
 import { register as registerCall } from "./call-command.ts";
 import { register as registerConfig } from "./config-commands.ts";
@@ -12,6 +13,7 @@ import { register as registerIssuer } from "./issuer-commands.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
+import { register as registerVerify } from "./verify-command.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -20,10 +22,12 @@ const EXAMPLES = `
 Examples:
   cordon quickstart                                   a gateway, an issuer and a tool on loopback, ready to call
   cordon call URL                                     one call, made as an agent makes it
+  cordon agent --launch-token-fd 3 -- COMMAND         run any program as an agent; a sidecar adds the proofs
   cordon config check cordon.yaml                     every problem at once, and how to mend it
   cordon start --config cordon.yaml                   run the gateway; Ctrl-C drains
   cordon policy test                                  try the policies
   cordon status                                       what the running gateway does
+  cordon verify token FILE --jwks FILE                who delegated what to whom, checked offline
   cordon block agent ID --reason "leaked key"         refuse one agent from now on
 
 Exit codes: 0 ok, 1 failed or refused, 2 wrong usage or configuration.
@@ -43,11 +47,13 @@ function createProgram(): Command {
     registerQuickstart,
     registerStart,
     registerCall,
+    registerAgent,
     registerConfig,
     registerPolicy,
     registerControl,
     registerIssuer,
     registerAudit,
+    registerVerify,
   ]) {
     register(program);
   }

@@ -17,7 +17,7 @@ export interface ContainmentState {
   load(snapshot: ContainmentSnapshot): "loaded" | "stale";
   /** `gap`: this is not the next change, or not exactly one change; nothing was altered, ask for a snapshot. */
   apply(delta: ContainmentDelta): "applied" | "gap";
-  /** Three map look-ups at most. The strictest of token, agent and task wins; `draining` still allows. */
+  /** One map look-up for each reference. The strictest of them wins; `draining` still allows. */
   modeFor(refs: ContainmentRefs, nowMs: number): ContainmentVerdict;
   entries(): ContainmentEntry[];
 }
@@ -48,7 +48,7 @@ export function createContainmentState(): ContainmentState {
   let byLevel = emptyLevels();
 
   function recount(): void {
-    total = byLevel.token.size + byLevel.agent.size + byLevel.task.size;
+    total = byLevel.token.size + byLevel.agent.size + byLevel.task.size + byLevel.chain.size;
   }
 
   return {
@@ -81,7 +81,13 @@ export function createContainmentState(): ContainmentState {
       let rank = 0;
       let strictest: ContainmentEntry | undefined;
       // The order decides between equals: the narrowest reference is named as the cause.
-      for (const entry of [byLevel.token.get(refs.token), byLevel.agent.get(refs.agent), byLevel.task.get(refs.task)]) {
+      for (const entry of [
+        byLevel.token.get(refs.token),
+        byLevel.agent.get(refs.agent),
+        ...refs.ancestors.map((ancestor) => byLevel.agent.get(ancestor)),
+        byLevel.chain.get(refs.chain),
+        byLevel.task.get(refs.task),
+      ]) {
         if (entry === undefined) continue;
         const own = rankOf(entry, nowMs);
         if (own > rank) {
@@ -96,11 +102,11 @@ export function createContainmentState(): ContainmentState {
     },
 
     entries() {
-      return [...byLevel.token.values(), ...byLevel.agent.values(), ...byLevel.task.values()];
+      return Object.values(byLevel).flatMap((entries) => [...entries.values()]);
     },
   };
 }
 
 function emptyLevels(): Record<Level, Map<string, ContainmentEntry>> {
-  return { token: new Map(), agent: new Map(), task: new Map() };
+  return { token: new Map(), agent: new Map(), task: new Map(), chain: new Map() };
 }

@@ -1,7 +1,7 @@
 // In: nothing; types only. Out: what the issuer tells the gateway about credentials that it has ended or replaced.
 import type { Level } from "./state.ts";
 
-export type RevokedLevel = Level | "chain";
+export type RevokedLevel = Level;
 
 /** From now on no request with a credential of it is accepted: 401 `token.revoked`; open streams are cut. */
 export interface RevokedEvent {
@@ -31,3 +31,15 @@ export interface SupersededEvent {
 }
 
 export type FeedEvent = RevokedEvent | SupersededEvent;
+
+/** One numbered part of the feed, as it is broadcast to the data threads. */
+export interface RevocationDelta {
+  readonly epoch: number;
+  readonly events: readonly FeedEvent[];
+}
+
+/** What is in force at an epoch: for a thread that starts. */
+export interface RevocationSnapshot extends RevocationDelta {
+  /** Unix milliseconds until which something that found no room may still be presented; 0 where all had room. */
+  readonly refuseUntilMs: number;
+}

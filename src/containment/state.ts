@@ -1,14 +1,13 @@
 // In: nothing; types only. Out: the vocabulary of containment.
-import type { ContainmentRefs } from "../token/agent.ts";
 
-export type Level = keyof ContainmentRefs; // "token" | "agent" | "task"
+export type Level = "token" | "agent" | "task" | "chain";
 
 export type Mode = "active" | "draining" | "quarantined" | "blocked";
 
 /** One thing under containment. `active` entries are never stored: a release removes the entry. */
 export interface ContainmentEntry {
   readonly level: Level;
-  /** The value that `ContainmentRefs[level]` has for the agents meant. */
+  /** The value that `ContainmentRefs[level]` has for the agents meant; an agent's delegates are meant with it. */
   readonly id: string;
   readonly mode: Exclude<Mode, "active">;
   /** Unix milliseconds at which `draining` turns into `blocked`; absent for the other modes. */

@@ -12,7 +12,7 @@ export interface ContainmentChange {
   readonly drainS?: number;
 }
 
-export const LEVELS: readonly Level[] = ["token", "agent", "task"];
+export const LEVELS: readonly Level[] = ["token", "agent", "task", "chain"];
 export const MODES: readonly ContainmentEntry["mode"][] = ["draining", "quarantined", "blocked"];
 /** One or two sentences; it stands in every log line of the change. */
 export const REASON_CHARS_MAX = 500;
@@ -29,6 +29,7 @@ const TASK_ID = new RegExp(`^spiffe://[a-z0-9][a-z0-9._-]{0,254}/agent/${SEGMENT
 const AGENT_ID = new RegExp(`^spiffe://[a-z0-9][a-z0-9._-]{0,254}/agent/${SEGMENT}/${SEGMENT}/${SEGMENT}$`);
 // The issuer is what stands before the first blank. A `jti` is any text its issuer likes: whatever a token can carry and an
 // operator can read must be blockable.
+// A `session.id` is such a text too.
 const TOKEN_ID = /^\S+ \S(?:.*\S)?$/;
 // Control characters, line and paragraph separators, and the marks that reverse the direction of text: a reason must
 // read in a terminal and in a log as it was written (CWE-117).
@@ -38,6 +39,7 @@ const ID_SHAPES: Record<Level, { pattern: RegExp; shape: string }> = {
   agent: { pattern: AGENT_ID, shape: "spiffe://<trust-domain>/agent/<orchestration>/<task>/<instance>" },
   task: { pattern: TASK_ID, shape: "spiffe://<trust-domain>/agent/<orchestration>/<task>" },
   token: { pattern: TOKEN_ID, shape: "<issuer> <jti>, with one blank between" },
+  chain: { pattern: TOKEN_ID, shape: "<issuer> <session.id>, with one blank between" },
 };
 
 export function checkTarget(level: unknown, id: unknown): Result<{ level: Level; id: string }, string> {

@@ -4,7 +4,7 @@ import type { ContainmentState, ContainmentVerdict } from "../containment/contai
 import type { EpochWords } from "../containment/epoch.ts";
 import type { ContainmentDelta } from "../containment/state.ts";
 import { type Denial, deny } from "../errors.ts";
-import type { Agent } from "../token/agent.ts";
+import type { Agent, ContainmentRefs } from "../token/agent.ts";
 
 export interface ContainmentGate {
   readonly epoch: number;
@@ -25,6 +25,12 @@ export function createContainmentGate(options: {
 }): ContainmentGate {
   const { state, epoch, readControl, nowMs } = options;
   const here = new Map<string, "quarantined" | "blocked">();
+  /** Also of the agents that delegated to this one. */
+  function strictestHere({ agent, ancestors }: ContainmentRefs): "quarantined" | "blocked" | undefined {
+    const modes = [agent, ...ancestors].map((id) => here.get(id));
+    return modes.includes("blocked") ? "blocked" : modes.find((mode) => mode !== undefined);
+  }
+
   const stale: ContainmentVerdict = Object.freeze({ mode: "blocked" });
 
   return {
@@ -38,7 +44,7 @@ export function createContainmentGate(options: {
         if (epoch.current() > state.epoch) return stale;
       }
       const verdict = state.modeFor(agent.refs, nowMs());
-      const local = here.size === 0 ? undefined : here.get(agent.refs.agent);
+      const local = here.size === 0 ? undefined : strictestHere(agent.refs);
       if (local === undefined || verdict.mode === "blocked") return verdict;
       return local === "blocked" ? { mode: "blocked", reason: "containment.blocked" } : { mode: local };
     },

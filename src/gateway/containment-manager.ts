@@ -9,6 +9,7 @@ import type { ContainmentChange } from "../containment/validate-change.ts";
 import type { Clock } from "../lib/clock.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { ContainmentRefs } from "../token/agent.ts";
+import { enforcedEverywhere } from "./enforced-everywhere.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 export interface ContainmentManager {
@@ -23,8 +24,6 @@ export interface ContainmentManager {
   release(level: Level, id: string, reason: string, by: string): Promise<Result<Applied, string>>;
 }
 
-/** A thread that does not enforce a change within this time is ended and replaced: its end is its acknowledgement. */
-export const SILENCE_MS_MAX = 250;
 /** How often a change that could not be written is tried again. */
 const SAVE_RETRY_MS = 1000;
 
@@ -81,26 +80,6 @@ export function createContainmentManager(options: {
     epoch.publish(delta.epoch);
   }
 
-  async function acknowledged(number: number): Promise<Applied["threads"]> {
-    const serving = pool().all.filter((thread) => thread.state === "serving" || thread.state === "draining");
-    const silent = new Set(
-      await epoch.waitForAcknowledgement(
-        serving.map((thread) => thread.index),
-        number,
-        SILENCE_MS_MAX,
-      ),
-    );
-    await Promise.all(
-      serving
-        .filter((thread) => silent.has(thread.index))
-        .map((thread) => thread.end(`silent for ${SILENCE_MS_MAX} ms at a containment change`)),
-    );
-    return serving.map((thread) => ({
-      id: thread.index,
-      outcome: silent.has(thread.index) ? ("replaced" as const) : ("acknowledged" as const),
-    }));
-  }
-
   return {
     get epoch() {
       return state.epoch;
@@ -140,7 +119,7 @@ export function createContainmentManager(options: {
         unsaved = [...unsaved, { delta }];
       }
       const problem = save();
-      const threads = await acknowledged(delta.epoch);
+      const threads = await enforcedEverywhere(pool(), epoch, delta.epoch);
       if (problem !== null) {
         return err(`every thread enforces it, but it could not be written and a restart would forget it: ${problem}`);
       }
@@ -155,7 +134,7 @@ export function createContainmentManager(options: {
       const problem = save() ?? trySave(() => store.save(delta, note));
       if (problem !== null) return err(`nothing was released, since the change could not be written: ${problem}`);
       enforce(delta);
-      const threads = await acknowledged(delta.epoch);
+      const threads = await enforcedEverywhere(pool(), epoch, delta.epoch);
       return ok({ epoch: delta.epoch, entry: null, threads, took_ms: elapsed(startedMs) });
     },
   };

@@ -15,6 +15,7 @@ import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstrea
 import { attachCounterTable } from "../budget/counter-table.ts";
 import { createBudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
+import type { RevocationGate } from "./revocation-gate.ts";
 import { createAgentLoad } from "./agent-load.ts";
 import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
@@ -34,10 +35,11 @@ export function createServices(given: {
   readonly start: DataThreadStart;
   readonly clock: Clock;
   readonly containment: ContainmentGate;
+  readonly revocations: RevocationGate;
   readonly recorder: Recorder;
   readonly notify: (message: FromThread) => void;
 }): Services {
-  const { start, clock, containment, recorder, notify } = given;
+  const { start, clock, containment, revocations, recorder, notify } = given;
   const { config, thread } = start;
   const service = (level: "warn" | "error", message: string): void =>
     notify({ type: "service", level, message, fields: { thread: String(thread) } });
@@ -56,6 +58,7 @@ export function createServices(given: {
       config,
       start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
     ),
+    revocations,
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
       thread,

@@ -4,12 +4,15 @@ import type { Server } from "node:http";
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { createRecorder } from "../audit/create-recorder.ts";
 import { createContainmentState } from "../containment/containment-state.ts";
+import { createRevocationState } from "../containment/revocation-state.ts";
 import { attachEpoch } from "../containment/epoch.ts";
 import { deny } from "../errors.ts";
 import { createClock } from "../lib/clock.ts";
 import { type ConnectionLimit, createPeerConnections } from "../lib/limit-connections.ts";
 import { createLineBudget } from "../lib/line-budget.ts";
 import { createContainmentGate } from "./containment-gate.ts";
+import { createRevocationGate } from "./revocation-gate.ts";
+import { FORGET_MS } from "./revocation-manager.ts";
 import { createServices } from "./create-services.ts";
 import { createServerDrain, type ServerDrain } from "./drain-server.ts";
 import { createListener, listen, statusOf } from "./listen.ts";
@@ -36,6 +39,7 @@ const start = workerData as DataThreadStart;
 const { thread, config } = start;
 const clock = createClock(start.clock);
 const epoch = attachEpoch(start.shared.epoch);
+const revocationEpoch = attachEpoch(start.shared.revocations);
 const control: MessagePort = start.control;
 
 function notify(message: FromThread): void {
@@ -48,14 +52,26 @@ const containment = createContainmentGate({
   readControl,
   nowMs: clock.nowMs,
 });
+const revocations = createRevocationGate({
+  state: loadedRevocations(),
+  epoch: revocationEpoch,
+  readControl,
+  nowMs: clock.nowMs,
+});
 const recorder = createRecorder(start.audit, { queueEventsMax: config.audit.queue_events_max });
-const services = createServices({ start, clock, containment, recorder, notify });
+const services = createServices({ start, clock, containment, revocations, recorder, notify });
 const servers: Server[] = [];
 const drains: ServerDrain[] = [];
 
 function loadedState() {
   const state = createContainmentState();
   state.load(start.containment);
+  return state;
+}
+
+function loadedRevocations() {
+  const state = createRevocationState();
+  state.load(start.revocations);
   return state;
 }
 
@@ -77,6 +93,14 @@ function onControl(message: ToThread): void {
       }
       sweep(services);
       epoch.acknowledge(thread, containment.epoch);
+      break;
+    case "revocations":
+      if (revocations.apply(message.delta) === "gap") {
+        throw new Error(`revocation ${message.delta.epoch} does not follow ${revocations.epoch}`);
+      }
+      // A renewal ends nothing that is open.
+      if (message.delta.events.some((event) => event.kind === "revoked")) sweep(services);
+      revocationEpoch.acknowledge(thread, revocations.epoch);
       break;
     case "policy":
       try {
@@ -116,6 +140,8 @@ function sweep(s: Services): void {
     monotonicMs: clock.monotonicMs(),
     revision: s.policy.revisionKey,
     verdictFor: (agent) => containment.verdictFor(agent),
+    endOf: (agent) => revocations.checkOpen(agent),
+    streamsEndMs: (agent) => revocations.streamsEndMs(agent),
   });
 }
 
@@ -203,6 +229,7 @@ async function main(): Promise<void> {
   for (const suspension of start.suspensions) services.policy.suspend(suspension);
   control.on("message", (message: ToThread) => onControl(message));
   epoch.acknowledge(thread, containment.epoch);
+  revocationEpoch.acknowledge(thread, revocations.epoch);
   epoch.beat(thread, clock.monotonicMs());
   timers.push(
     setInterval(() => {
@@ -210,6 +237,7 @@ async function main(): Promise<void> {
       services.flight.forget();
     }, BEAT_MS),
     setInterval(housekeeping, SWEEP_MS),
+    setInterval(() => revocations.forget(), FORGET_MS),
     setInterval(recordDenials, DENIALS_MS),
   );
   const peers = createPeerConnections(config.limits.connections_per_peer_max);

@@ -39,8 +39,10 @@ export function filterAnswer(
         const names = shown.ok ? shown.value : NOTHING;
         const count = items.filter(({ name }) => names.has(name)).length;
         const why = shown.ok ? "" : `, ${shown.error.reason}`;
-        x.detail = `${list.kind}: ${count} of ${items.length} shown${why}`;
-        return names;
+        const observed = judged.route.config.mode === "observe";
+        x.detail = `${list.kind}: ${count} of ${items.length} ${observed ? "would be " : ""}shown${why}`;
+        // `observe` relaxes the policy's verdict, and this is one.
+        return observed ? new Set(items.map(({ name }) => name)) : names;
       }),
     // A compressed list, or a part of one, cannot be read.
     mayRedact: true,

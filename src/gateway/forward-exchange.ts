@@ -2,14 +2,17 @@
 // Containment is looked at again when the connection to the tool is ready: a request that waited for a body, a disk
 // or a connection must not slip out after the block. Only then is the exchange in flight.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Denial, deny } from "../errors.ts";
+import { type Denial, deny, type Reason } from "../errors.ts";
 import type { ForwardOutcome } from "../upstream/forwarder.ts";
 import { filterAnswer } from "./filter-answer.ts";
 import { identityHeaders } from "./identity-headers.ts";
-import type { Judged, Refusal } from "./judge.ts";
+import { type Judged, type Refusal, tokenChallenge } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
 import { NOTHING_SENT, outcomeOf, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
+
+/** A write that the tool has in full is followed to its outcome and recorded; only its response is withheld (H20). */
+const FOLLOWED: ReadonlySet<Reason> = new Set<Reason>(["stream.cut_containment", "stream.cut_revoked"]);
 
 /** Null when the response went out (also when it was cut); a refusal when nothing was answered yet. */
 export async function forwardExchange(
@@ -52,7 +55,7 @@ export async function forwardExchange(
   if (result.failure === null || result.responseStarted) {
     return null;
   }
-  return { denial: result.failure };
+  return { denial: result.failure, wwwAuthenticate: tokenChallenge(result.failure) };
 }
 
 async function sendOnce(
@@ -67,6 +70,8 @@ async function sendOnce(
   let rerouted = false;
   let eventStream = false;
   const beforeSend = (): Denial | null => {
+    const ended = s.revocations.check(agent);
+    if (ended !== null) return ended;
     const verdict = s.containment.verdictFor(agent);
     x.containmentMode = verdict.mode;
     const contained = s.containment.check(verdict);
@@ -117,8 +122,7 @@ async function sendOnce(
     toMonitor,
     revision: s.policy.revisionKey,
     judgeAgain: judged.judgeAgain,
-    // A write that the tool has in full is followed to its outcome and recorded; only its response is withheld (H20).
-    cut: (denial) => handle.cut(denial, { follow: denial.reason === "stream.cut_containment" }),
+    cut: (denial) => handle.cut(denial, { follow: FOLLOWED.has(denial.reason) }),
     cutAtMs: undefined,
   };
   s.open.add(open);

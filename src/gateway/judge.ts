@@ -109,6 +109,16 @@ export async function judge(
   // A proven caller may learn that a route speaks MCP: from here on it is answered in JSON-RPC.
   if (match?.route.mcp !== undefined) x.rpc = { id: undefined, call: undefined };
 
+  // A token that its issuer has ended or replaced since; known to the issuer alone, and said only to who holds its key.
+  const ended = s.revocations.check(agent);
+  if (ended !== null) {
+    const challenge = tokenChallenge(ended);
+    return err({
+      denial: ended,
+      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+    });
+  }
+
   // 3. containment comes before policy: a blocked agent costs nothing.
   const verdict = s.containment.verdictFor(agent);
   x.containmentMode = verdict.mode;
@@ -389,6 +399,11 @@ function applyObligations(
     reason: outcome.decision.reasons.map((reason) => reason.code).join(" ") || "obligation of the policy",
   });
   return true;
+}
+
+/** RFC 9449 section 7.1, for a token that was good when it was verified. */
+export function tokenChallenge(denial: Denial): string | undefined {
+  return REASONS[denial.reason].status === 401 ? 'DPoP error="invalid_token"' : undefined;
 }
 
 /** `challenge`: for a 403, which says by it where another token can be had (RFC 9110 section 15.5.4). */

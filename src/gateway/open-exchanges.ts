@@ -24,7 +24,7 @@ export interface OpenExchanges {
   readonly streams: number;
   add(exchange: OpenExchange): void;
   remove(exchange: OpenExchange): void;
-  /** Looks at each one. Called for every containment change, every policy switch, and once a second. */
+  /** Looks at each one. Called for every containment change, revocation and policy switch, and once a second. */
   sweep(now: SweepNow): void;
   cutAll(denial: Denial): void;
 }
@@ -34,6 +34,10 @@ export interface SweepNow {
   readonly monotonicMs: number;
   readonly revision: string;
   readonly verdictFor: (agent: Agent) => ContainmentVerdict;
+  /** Why what is open under this agent's token has to end, or null. */
+  readonly endOf: (agent: Agent) => Denial | null;
+  /** Unix milliseconds: streams belong to the instance, and a renewal carries them on. */
+  readonly streamsEndMs: (agent: Agent) => number;
 }
 
 /** `blockGraceMs`: how long a single response or an upload may still take after its agent was contained. */
@@ -41,22 +45,27 @@ export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
   const open = new Set<OpenExchange>();
 
   function check(exchange: OpenExchange, now: SweepNow): Denial | null {
-    const verdict = now.verdictFor(exchange.agent);
-    const contained = verdict.mode === "blocked" || (verdict.mode === "quarantined" && !exchange.toMonitor);
-    if (contained) {
-      if (exchange.streaming) return deny("stream.cut_containment", verdict.entry?.reason);
+    const ended = now.endOf(exchange.agent) ?? containmentOf(exchange, now);
+    if (ended !== null) {
+      if (exchange.streaming) return ended;
       exchange.cutAtMs ??= now.monotonicMs + blockGraceMs;
-      return now.monotonicMs >= exchange.cutAtMs ? deny("stream.cut_containment", "grace is over") : null;
+      return now.monotonicMs >= exchange.cutAtMs ? deny(ended.reason, "grace is over") : null;
     }
     exchange.cutAtMs = undefined;
     if (!exchange.streaming) return null;
-    if (now.timeMs >= exchange.agent.expiresAtMs) return deny("stream.cut_expired");
+    if (now.timeMs >= now.streamsEndMs(exchange.agent)) return deny("stream.cut_expired");
     if (exchange.revision !== now.revision) {
       exchange.revision = now.revision;
       const denial = exchange.judgeAgain();
       if (denial !== null) return deny("stream.cut_policy", denial.reason);
     }
     return null;
+  }
+
+  function containmentOf(exchange: OpenExchange, now: SweepNow): Denial | null {
+    const verdict = now.verdictFor(exchange.agent);
+    const contained = verdict.mode === "blocked" || (verdict.mode === "quarantined" && !exchange.toMonitor);
+    return contained ? deny("stream.cut_containment", verdict.entry?.reason) : null;
   }
 
   return {

@@ -25,11 +25,18 @@ export function createSeenAgentsTable(): SeenAgentsTable {
       [...table.values()].map((one) => ({
         id: one.id,
         task: one.task,
+        chain: one.chain,
         principal: one.principal,
         key_thumbprint: one.keyThumbprint,
         last_seen: new Date(one.lastSeenMs).toISOString(),
         exchanges: one.exchanges,
-        mode: modeFor({ token: one.token, agent: one.id, task: one.task }),
+        mode: modeFor({
+          token: one.token,
+          agent: one.id,
+          task: one.task,
+          chain: one.chain,
+          ancestors: one.ancestors,
+        }),
       })),
   };
 }

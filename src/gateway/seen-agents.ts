@@ -30,6 +30,8 @@ export function createSeenAgents(): SeenAgents {
         id: agent.refs.agent,
         task: agent.refs.task,
         token: agent.refs.token,
+        chain: agent.refs.chain,
+        ancestors: agent.refs.ancestors,
         principal: `${agent.claims.principal.type}:${agent.claims.principal.id}`,
         keyThumbprint: agent.keyThumbprint,
         lastSeenMs,

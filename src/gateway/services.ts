@@ -26,6 +26,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { RevocationGate } from "./revocation-gate.ts";
 import type { RefusalPace } from "./refusal-pace.ts";
 import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
@@ -81,6 +82,7 @@ export interface Services {
   readonly authenticate: Authenticate;
   readonly containment: ContainmentGate;
   readonly budgets: BudgetGate;
+  readonly revocations: RevocationGate;
   readonly sessions: SessionBinding;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;

@@ -18,6 +18,7 @@ export function createSharedMemory(config: Config, threads: number, nowMs: numbe
       nowMs,
     }),
     epoch: createEpochBuffer(threads),
+    revocations: createEpochBuffer(threads),
     evaluation: createEvaluationBuffer(threads),
     pending: createPendingBuffer(threads),
     flight: createInFlightBuffer(threads, flightSlots(config)),

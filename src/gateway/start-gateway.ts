@@ -21,6 +21,7 @@ import { openBudgetLedger } from "./budget-ledger.ts";
 import { type CloseStep, closeSteps } from "./close-steps.ts";
 import { concludeThread } from "./conclude-thread.ts";
 import { createContainmentManager } from "./containment-manager.ts";
+import { createRevocationManager } from "./revocation-manager.ts";
 import { createControl } from "./control.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
@@ -114,6 +115,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   );
   opened.push({ name: "replay table", close: () => clearInterval(rotation) });
   const epoch = attachEpoch(shared.epoch);
+  const revocationEpoch = attachEpoch(shared.revocations);
   const evaluation = attachEvaluationWatch(shared.evaluation);
 
   let onAuditRestarted = (): void => undefined; // no data thread is there yet
@@ -149,6 +151,8 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   const { database, store, operators } = openControlStores(config.data_folder, clock.nowMs());
   opened.push({ name: "control database", close: () => database.close() });
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
+  const revocations = createRevocationManager({ epoch: revocationEpoch, clock, pool: () => pool });
+  opened.push({ name: "revocations", close: () => revocations.close() });
 
   // The supervisor's own end of the access log: for the exchanges of a thread that can no longer write.
   const logs = createLogs({
@@ -168,13 +172,14 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   const messages = createThreadMessages({ log, audit, containment, seen, clock, policySwitch, stdout: options.stdout });
   const pool = createThreadPool({
     threads,
-    epoch,
+    epochs: [epoch, revocationEpoch],
     startData: () => ({
       config,
       clock: base,
       proofsFromMs,
       shared,
       containment: containment.snapshot(),
+      revocations: revocations.snapshot(),
       policy: policySwitch.current,
       suspensions: watchdog.suspensions,
       ports,
@@ -250,7 +255,13 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
     log.warn("waiting, so that no proof from before the restart is accepted again", { ms }),
   );
-  const broker = await superviseIssuer(config, log, base, proofsFromMs).catch((error: unknown) => {
+  const broker = await superviseIssuer({
+    config,
+    log,
+    clock: base,
+    assertionsFromMs: proofsFromMs,
+    onFeed: (events) => revocations.feed(events),
+  }).catch((error: unknown) => {
     throw new StartError(error instanceof Error ? error.message : String(error));
   });
   if (broker !== undefined) opened.push({ name: "issuer", close: () => broker.close() });
@@ -317,6 +328,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           { name: "issuer", close: () => broker?.close() },
           { name: "operators' API", close: () => admin.close() },
           { name: "containment", close: () => containment.close() },
+          { name: "revocations", close: () => revocations.close() },
           { name: "audit log", close: () => audit.close() },
           { name: "budgets", close: () => ledger?.close() },
           { name: "access log", close: () => logs.close() },

@@ -3,6 +3,7 @@
 import { type BrokerCall, ISSUER_AWAY } from "../broker/broker-calls.ts";
 import { type Broker, startBroker } from "../broker/start-broker.ts";
 import type { Config } from "../config/schema.ts";
+import type { FeedEvent } from "../containment/revocation.ts";
 import { type ClockBase, createClock } from "../lib/clock.ts";
 import { err } from "../lib/result.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
@@ -22,16 +23,19 @@ const RESTART_MS = 1000;
 /** An issuer that ended may have accepted assertions that were dated up to so far ahead of its end. */
 const ASSERTIONS_AHEAD_MS = 5000;
 
-/**
- * Undefined where none is configured. Rejects where the first start fails. `assertionsFromMs`: older client assertions are
- * refused, since what was used before a restart is forgotten.
- */
-export async function superviseIssuer(
-  config: Config,
-  log: ServiceLog,
-  clock: ClockBase,
-  assertionsFromMs: number,
-): Promise<SupervisedIssuer | undefined> {
+export interface IssuerOptions {
+  readonly config: Config;
+  readonly log: ServiceLog;
+  readonly clock: ClockBase;
+  /** Older client assertions are refused, since what was used before a restart is forgotten. */
+  readonly assertionsFromMs: number;
+  /** Resolves once every data thread enforces the events. */
+  readonly onFeed: (events: readonly FeedEvent[]) => Promise<void>;
+}
+
+/** Undefined where none is configured. Rejects where the first start fails. */
+export async function superviseIssuer(options: IssuerOptions): Promise<SupervisedIssuer | undefined> {
+  const { config, log, clock, assertionsFromMs, onFeed } = options;
   const { broker } = config;
   if (broker === undefined) return undefined;
   const { nowMs } = createClock(clock);
@@ -50,8 +54,7 @@ export async function superviseIssuer(
         log[level](`issuer: ${event}`, fields);
         if (alert !== undefined) log.warn("alert", { severity: alert, event, ...fields });
       },
-      // Until the data threads take the feed, nothing is answered as enforced.
-      onFeed: () => Promise.reject(new Error("the gateway does not enforce revocations yet")),
+      onFeed,
       onExit: (error) => {
         running = undefined;
         log.error("the issuer ended and is started again; tokens that were issued stay valid", { error });

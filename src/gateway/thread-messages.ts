@@ -2,6 +2,7 @@
 // Order matters: all that the supervisor says to a thread goes over one port, and a thread reads it in that order.
 import type { MessagePort } from "node:worker_threads";
 import type { Config } from "../config/schema.ts";
+import type { RevocationDelta, RevocationSnapshot } from "../containment/revocation.ts";
 import type { ContainmentDelta, ContainmentSnapshot } from "../containment/state.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import type { LoadedPolicyMessage } from "../policy/decision.ts";
@@ -18,6 +19,7 @@ export interface DataThreadStart {
   readonly control: MessagePort;
   readonly audit: MessagePort;
   readonly containment: ContainmentSnapshot;
+  readonly revocations: RevocationSnapshot;
   readonly policy: LoadedPolicyMessage | null;
   readonly suspensions: readonly Suspension[];
   /** Port of each listener: 0 in the configuration is resolved by the supervisor. */
@@ -29,6 +31,8 @@ export interface DataThreadStart {
 export interface SharedMemory {
   readonly replay: SharedArrayBuffer;
   readonly epoch: SharedArrayBuffer;
+  /** Like `epoch`, for the issuer's feed: it has numbers of its own, since nothing of it is written here. */
+  readonly revocations: SharedArrayBuffer;
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
   readonly flight: SharedArrayBuffer;
@@ -50,6 +54,7 @@ export interface Suspension {
 
 export type ToThread =
   | { readonly type: "containment"; readonly delta: ContainmentDelta }
+  | { readonly type: "revocations"; readonly delta: RevocationDelta }
   | { readonly type: "policy"; readonly policy: LoadedPolicyMessage; readonly serial: number }
   /** The writer of the audit log was started again: records go to this port from now on. */
   | { readonly type: "audit"; readonly port: MessagePort }
@@ -90,6 +95,8 @@ export interface SeenAgentCount {
   readonly id: string;
   readonly task: string;
   readonly token: string;
+  readonly chain: string;
+  readonly ancestors: readonly string[];
   readonly principal: string;
   readonly keyThumbprint: string;
   readonly lastSeenMs: number;

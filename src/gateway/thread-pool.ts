@@ -23,7 +23,8 @@ export interface DataThread {
 
 export interface ThreadPoolOptions {
   readonly threads: number;
-  readonly epoch: EpochWords;
+  /** The numbers that a thread acknowledges: nothing of its forerunner counts as its own. */
+  readonly epochs: readonly EpochWords[];
   /** What a thread starts with at this moment: the state of now, not of the first start. */
   readonly startData: () => Omit<DataThreadStart, "thread" | "control" | "audit">;
   readonly connectAudit: () => MessagePort;
@@ -51,7 +52,6 @@ const RESTART_MS_MAX = 5000;
 const DRAIN_GRACE_MS = 2000;
 
 export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
-  const { epoch } = options;
   const slots: DataThread[] = [];
   let serials = 0;
   let replaced = 0;
@@ -61,7 +61,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   function spawn(index: number): { thread: DataThread; listening: Promise<void>; exited: Promise<void> } {
     const { port1, port2 } = new MessageChannel();
     const audit = options.connectAudit();
-    epoch.reset(index, readMonotonicMs());
+    for (const epoch of options.epochs) epoch.reset(index, readMonotonicMs());
     const data: DataThreadStart = { ...options.startData(), thread: index, control: port2, audit };
     const worker = new Worker(workerUrl(import.meta.url, "./data-thread"), {
       workerData: data,

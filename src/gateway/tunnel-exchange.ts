@@ -48,6 +48,8 @@ async function runTunnel(
 ): Promise<Refusal | null> {
   const { route, agent, quarantined } = judged;
   const beforeSend = (): Denial | null => {
+    const ended = s.revocations.check(agent);
+    if (ended !== null) return ended;
     const verdict = s.containment.verdictFor(agent);
     const contained = s.containment.check(verdict);
     if (contained !== null) return contained;

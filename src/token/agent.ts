@@ -88,7 +88,10 @@ export interface Agent {
   readonly keyThumbprint: string;
   /** `exp` of the token in Unix milliseconds, without leeway. */
   readonly expiresAtMs: number;
-  /** What containment may name: `token` is `issuer` + " " + `jti`, `agent` the SPIFFE id, `task` the id without its instance. */
+  /**
+   * What containment may name: `token` is `issuer` + " " + `jti`, `agent` the SPIFFE id, `task` the id without its
+   * instance, `chain` is `issuer` + " " + `session.id`.
+   */
   readonly refs: ContainmentRefs;
 }
 
@@ -96,4 +99,7 @@ export interface ContainmentRefs {
   readonly token: string;
   readonly agent: string;
   readonly task: string;
+  readonly chain: string;
+  /** SPIFFE ids of the agents it was delegated by: what is said of one of them reaches this one. */
+  readonly ancestors: readonly string[];
 }

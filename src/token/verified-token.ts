@@ -63,6 +63,8 @@ function createAgent(facts: Omit<VerifiedToken, "agentFor">, binding: Binding, t
       token: `${facts.issuer} ${facts.jti}`,
       agent: agent.id,
       task: agent.id.slice(0, agent.id.lastIndexOf("/")),
+      chain: `${facts.issuer} ${session.id}`,
+      ancestors: session.chain.map(({ delegator }) => delegator),
     },
   };
 }

@@ -37,6 +37,11 @@ export class EventFilter {
       const byte = chunk[at];
       if (byte === LF && this.#afterCr) {
         this.#afterCr = false;
+        // The other half of the line break that ended the event before.
+        if (this.#heldBytes === 0 && from === at) {
+          out.push(chunk.subarray(at, at + 1));
+          from = at + 1;
+        }
         continue;
       }
       this.#afterCr = byte === CR;

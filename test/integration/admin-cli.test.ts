@@ -131,9 +131,9 @@ suite("the operators' command line against a running API", () => {
     const noKey = await cli("status", "--key-file", "/nonexistent/operator.key");
     assert.equal(noKey.code, 2);
     assert.match(noKey.error, /ENOENT.*\n.*--key-file/);
-    const level = await cli("block", "chain", "x", "--reason", "r");
+    const level = await cli("block", "orchestration", "x", "--reason", "r");
     assert.equal(level.code, 2);
-    assert.match(level.error, /chain is not a level; use one of agent, token, task/);
+    assert.match(level.error, /orchestration is not a level; use one of agent, token, task, chain/);
     assert.equal((await cli("drain", "agent", AGENT, "--reason", "r", "--within", "soon")).code, 2);
     const id = await cli("block", "agent", "somebody", "--reason", "r");
     assert.equal(id.code, 1);

@@ -123,7 +123,7 @@ describe("budgets", LIMIT, () => {
 
   test("H10 an amount that is no non-negative safe integer is refused with its own reason, and counts nothing", async () => {
     const agent = await g.agent({ task: "forms" });
-    for (const [body, reason] of [
+    const forms: readonly (readonly [body: string, reason: string])[] = [
       ['{"amount":-1}', "budget.argument"],
       ['{"amount":1.5}', "budget.argument"],
       ['{"amount":"1"}', "budget.argument"],
@@ -143,8 +143,9 @@ describe("budgets", LIMIT, () => {
       ['{"amount":1,"Amount":2}', "body.duplicate_key"],
       ['{"amount":01}', "body.malformed"],
       ['{"amount":NaN}', "body.malformed"],
-    ]) {
-      const answer = await agent.call(`${g.url}/pay/1`, json(body as string));
+    ];
+    for (const [body, reason] of forms) {
+      const answer = await agent.call(`${g.url}/pay/1`, json(body));
       assert.deepEqual([answer.status, await reasonOf(answer)], [400, reason], body);
     }
     assert.equal((await agent.call(`${g.url}/pay/1`)).status, 400, "a GET has no amount");

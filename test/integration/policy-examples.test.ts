@@ -21,6 +21,8 @@ interface Case {
   readonly constraints?: object;
   readonly method?: string;
   readonly arguments?: object;
+  /** Members of `action` that replace those of plain HTTP. */
+  readonly action?: object;
   readonly resource: {
     readonly type: string;
     readonly classification?: string;
@@ -71,7 +73,7 @@ function inputOf(c: Case): string {
       chain: [],
     },
     token: { issuer: "https://idp.acme.example", jti: "j1", binding: "dpop", expires_at: "2026-12-01T00:00:00Z" },
-    action: { kind: "http", method, tool: "t", arguments: c.arguments ?? null, http: { method } },
+    action: { kind: "http", method, tool: "t", arguments: c.arguments ?? null, http: { method }, ...c.action },
     resource: {
       route: "r",
       classification: "internal",
@@ -121,6 +123,12 @@ const mcp = {
   arguments: { method: "tools/list" },
   resource: { type: "mcp_tools" },
 };
+const message = (messageClass: string, method: string, more: object) => ({
+  ...mcp,
+  arguments: {},
+  action: { kind: "mcp", class: messageClass, method, protocol_version: "2025-11-25", server: "everything", ...more },
+});
+const sum = (b: number) => ({ tool: "get-sum", arguments: { a: 1, b } });
 const contained = { obligations: { alert: "high", containment: "quarantined" } };
 
 const cases: readonly Case[] = [
@@ -239,6 +247,23 @@ const cases: readonly Case[] = [
     ...contained,
   },
   { title: "an MCP server by scope", ...mcp },
+  { title: "an MCP tool of any purpose", ...message("use", "tools/call", { tool: "echo" }) },
+  {
+    title: "an MCP tool of another purpose",
+    ...message("use", "tools/call", { tool: "get-tiny-image" }),
+    denied: ["mcp.item_is_not_for_this_purpose"],
+  },
+  { title: "an MCP tool with an argument that fits", ...message("use", "tools/call", sum(1000)) },
+  {
+    title: "an MCP tool with one argument that does not",
+    ...message("use", "tools/call", sum(1001)),
+    denied: ["mcp.arguments_do_not_fit"],
+  },
+  {
+    title: "an MCP session on another server",
+    ...message("lifecycle", "initialize", { server: "payroll" }),
+    denied: ["mcp.scope_is_missing"],
+  },
   { title: "an MCP server without the scope", ...mcp, scope: [], denied: ["mcp.scope_is_missing"] },
   { title: "what no rule names", ...hiring, resource: { type: "mailbox" }, denied: ["policy.no_rule_allows"] },
 ];
@@ -291,5 +316,30 @@ test("the evaluator and OPA itself give the same decisions", { skip: skipWithout
     const decision = evaluator.decide(JSON.stringify(input), 0);
     return decision.ok ? decision.value : decision.error;
   });
+  assert.deepEqual(own, JSON.parse(native));
+});
+
+test("the shown names of a list are the same by the evaluator and by OPA itself", { skip: skipWithoutOpa }, () => {
+  const list = { kind: "tools", items: ["echo", "get-env", "get-sum", "get-tiny-image"].map((name) => ({ name })) };
+  const asked = message("list", "tools/list", {});
+  const inputs = ["explore", "assist"].map((purpose) => ({
+    ...(JSON.parse(inputOf({ title: "", ...asked, purpose })) as object),
+    list,
+  }));
+  const query = "[v | some i in input.cases; v := data.cordon.visible with input as i]";
+  const policies = fileURLToPath(new URL("../../policies", import.meta.url));
+  const sources = ["cordon", "examples", "data.json"].flatMap((part) => ["-d", `${policies}/${part}`]);
+  const native = execFileSync(opaPath, ["eval", "-f", "raw", ...sources, "--stdin-input", query], {
+    input: JSON.stringify({ cases: inputs }),
+    encoding: "utf8",
+  });
+  const own = inputs.map((input) => {
+    const names = evaluator.evaluateEntry("cordon/visible", JSON.stringify(input), 0);
+    return names.ok ? names.value : names.error;
+  });
+  assert.deepEqual(own, [
+    ["echo", "get-sum"],
+    ["echo", "get-sum", "get-tiny-image"],
+  ]);
   assert.deepEqual(own, JSON.parse(native));
 });

@@ -11,6 +11,7 @@ import { PROOFS } from "./proof.ts";
 import type { AnyProperty } from "./property.ts";
 import { REDACTION } from "./redact.ts";
 import { ROUTES } from "./routes.ts";
+import { SIDECAR } from "./sidecar.ts";
 import { TARGET } from "./target.ts";
 
 export const ALL_PROPERTIES: readonly AnyProperty[] = [
@@ -26,4 +27,5 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...LOG_LINES,
   ...POLICY,
   ...BUDGETS,
+  ...SIDECAR,
 ];

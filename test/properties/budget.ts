@@ -118,7 +118,7 @@ function checkDeeds(deeds: readonly Deed[]): string {
     calls.push({ atMs: nowMs, demands, reservation: result, id, open: true, returned: false });
   }
 
-  for (const call of [...calls]) if (call.open) end(call, false, table, fold);
+  for (const call of calls) if (call.open) end(call, false, table, fold);
   if (!outlived) compareWithRecords(table, fold, nowMs);
   return taken > 0 ? ACCEPTED : "nothing was taken";
 }

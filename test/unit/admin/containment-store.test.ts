@@ -69,6 +69,27 @@ suite("the containment store", () => {
     assert.equal(statSync(file).mode & 0o777, 0o600);
   });
 
+  test("what was contained before the level chain was known is there afterwards, and a chain can be contained", (t) => {
+    const file = join(temporaryFolder(t), "control.sqlite");
+    const first = openControlDatabase(file);
+    createContainmentStore(first).save({ epoch: 1, set: blocked });
+    // As it was at version 2.
+    first.exec(`CREATE TABLE old (
+      level TEXT NOT NULL CHECK (level IN ('token', 'agent', 'task')), id TEXT NOT NULL,
+      mode TEXT NOT NULL, drain_until_ms INTEGER,
+      reason TEXT NOT NULL, changed_by TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (level, id)) STRICT;
+      INSERT INTO old SELECT * FROM containment_entry; DROP TABLE containment_entry;
+      ALTER TABLE old RENAME TO containment_entry; PRAGMA user_version = 2;`);
+    first.close();
+    const db = openControlDatabase(file);
+    t.after(() => db.close());
+    const store = createContainmentStore(db);
+    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked] });
+    const chain = { ...blocked, level: "chain" as const, id: "https://issuer.example s1" };
+    store.save({ epoch: 2, set: chain });
+    assert.equal(store.load().entries.length, 2);
+  });
+
   test("a file of a newer version is refused in one clear line", (t) => {
     const file = join(temporaryFolder(t), "control.sqlite");
     const db = openControlDatabase(file);

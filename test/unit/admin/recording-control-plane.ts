@@ -84,6 +84,7 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       {
         id: "spiffe://acme.example/agent/o/t/i",
         task: "spiffe://acme.example/agent/o/t",
+        chain: "https://issuer.example s1",
         principal: "user:alice",
         key_thumbprint: "k".repeat(43),
         last_seen: AT,

@@ -175,6 +175,29 @@ test("a new signing key is published for longer than the gateway keeps the key s
   assert.deepEqual(paths({ ...base, issuers, broker: { ...broker, key_overlap_s: 299 } }), ["broker.key_overlap_s"]);
 });
 
+test("an application and an identity provider that could not be meant are refused", () => {
+  const issuer = base.issuers[0]?.issuer;
+  const application = { name: "hiring", jwks: "jwks.json", orchestrations: ["*"] };
+  const provider = { issuer: "https://idp.example", audience: ["a"], jwks: { url: "https://idp.example/jwks" } };
+  const broker = { issuer, trust_domain: "acme.example", authorization_details_types: ["ranking"] };
+  const cases: [string, Record<string, unknown>][] = [
+    ["broker.applications[1].name", { applications: [application, application] }],
+    ["broker.applications[0].scope[0]", { applications: [{ ...application, scope: ["*:a:b"] }] }],
+    ["broker.applications[0].principals[0]", { applications: [{ ...application, principals: ["*"] }] }],
+    ["broker.applications[0].depth_max", { applications: [{ ...application, depth_max: 6 }] }],
+    [
+      "broker.applications[0].authorization_details[0].type",
+      { applications: [{ ...application, authorization_details: [{ type: "payment" }] }] },
+    ],
+    ["broker.identity_providers[0].issuer", { identity_providers: [{ ...provider, issuer }] }],
+    ["broker.identity_providers[1].issuer", { identity_providers: [provider, provider] }],
+  ];
+  for (const [path, members] of cases) {
+    const found = paths({ ...base, broker: { ...broker, ...members } });
+    assert.ok(found.includes(path), `${path} in ${found.join(" ")}`);
+  }
+});
+
 test("the head of a request may take as long as the whole request", () => {
   const limits = { headers_timeout_ms: 2000, request_timeout_ms: 2000 };
   const loaded = load({ ...base, limits });
@@ -281,4 +304,23 @@ test("a SPIFFE trust domain belongs to one issuer, its types are fixed, and its 
   assert.deepEqual(paths(withIssuers({ ...entry, jwks: { file: jwks } })), ["issuers[1].jwks.file"]);
   const twice = write("twice.json", `{"keys":[],"keys":[${JSON.stringify({ ...key, use: "jwt-svid" })}]}`);
   assert.deepEqual(paths(withIssuers({ ...entry, jwks: { file: twice } })), ["issuers[1].jwks.file"]);
+});
+
+test("a route of kind mcp has POST, at most GET and DELETE beside it, and its messages are read", () => {
+  const mcp = { ...route, path: "/mcp", kind: "mcp", methods: ["POST", "GET", "DELETE"] };
+  const loaded = load({ ...base, routes: [{ ...mcp, mcp: {} }] });
+  assert.ok(loaded.ok, JSON.stringify(loaded));
+  assert.deepEqual(loaded.value.config.routes[0]?.mcp, { versions: ["2025-11-25", "2026-07-28"], allowed_origins: [] });
+  for (const [changes, path] of [
+    [{ methods: ["GET", "DELETE"] }, "methods"],
+    [{ methods: ["POST", "PUT"] }, "methods"],
+    [{ body: "stream" }, "body"],
+    [{ upgrade: ["websocket"] }, "upgrade"],
+    [{ kind: "http", mcp: {} }, "mcp"],
+    [{ mcp: { versions: [] } }, "mcp.versions"],
+    [{ mcp: { versions: ["2025-06-18"] } }, "mcp.versions[0]"],
+    [{ mcp: { allowed_origins: ["*"] } }, "mcp.allowed_origins[0]"],
+  ] as const) {
+    assert.deepEqual(paths({ ...base, routes: [{ ...mcp, ...changes }] }), [`routes[0].${path}`]);
+  }
 });

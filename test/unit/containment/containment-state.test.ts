@@ -4,7 +4,13 @@ import * as fc from "fast-check";
 import { type ContainmentState, createContainmentState } from "../../../src/containment/containment-state.ts";
 import type { ContainmentDelta, ContainmentEntry, Level } from "../../../src/containment/state.ts";
 
-const refs = { token: "iss j1", agent: "spiffe://d/agent/o/t/i", task: "spiffe://d/agent/o/t" };
+const refs = {
+  token: "iss j1",
+  agent: "spiffe://d/agent/o/t/i",
+  task: "spiffe://d/agent/o/t",
+  chain: "iss s1",
+  ancestors: ["spiffe://d/agent/o/t/root", "spiffe://d/agent/o/t/delegator"],
+};
 
 function entry(level: Level, mode: ContainmentEntry["mode"], drainUntilMs?: number): ContainmentEntry {
   const drain = drainUntilMs === undefined ? {} : { drainUntilMs };
@@ -19,7 +25,7 @@ function stateOf(...entries: ContainmentEntry[]): ContainmentState {
 
 const arbitraryEntry: fc.Arbitrary<ContainmentEntry> = fc
   .record({
-    level: fc.constantFrom<Level>("token", "agent", "task"),
+    level: fc.constantFrom<Level>("token", "agent", "task", "chain"),
     id: fc.constantFrom("a", "__proto__"),
     mode: fc.constantFrom<ContainmentEntry["mode"]>("draining", "quarantined", "blocked"),
     until: fc.integer({ min: 0, max: 20 }),
@@ -41,6 +47,8 @@ const arbitraryRefs = fc.record({
   token: fc.constantFrom("a", "__proto__", "c"),
   agent: fc.constantFrom("a", "__proto__", "c"),
   task: fc.constantFrom("a", "__proto__", "c"),
+  chain: fc.constantFrom("a", "__proto__", "c"),
+  ancestors: fc.array(fc.constantFrom("a", "__proto__", "c"), { maxLength: 2 }),
 });
 
 function numbered(changes: readonly Omit<ContainmentDelta, "epoch">[]): ContainmentDelta[] {
@@ -73,7 +81,7 @@ suite("containment state", () => {
   });
 
   test("the strictest wins, whichever of the levels it stands at", () => {
-    const levels: Level[] = ["token", "agent", "task"];
+    const levels: Level[] = ["token", "agent", "task", "chain"];
     for (const strict of levels) {
       const others = levels.filter((level) => level !== strict).map((level) => entry(level, "draining", 100));
       for (const mode of ["blocked", "quarantined"] as const) {
@@ -81,6 +89,17 @@ suite("containment state", () => {
         assert.deepEqual([verdict.mode, verdict.entry?.level], [mode, strict]);
       }
     }
+  });
+
+  test("what is said of an agent reaches everyone that it delegated to, and nobody that delegated to it", () => {
+    for (const id of refs.ancestors) {
+      const verdict = stateOf({ ...entry("agent", "blocked"), id }).modeFor(refs, 0);
+      assert.deepEqual([verdict.mode, verdict.entry?.id], ["blocked", id]);
+    }
+    const [root = ""] = refs.ancestors;
+    const delegator = { ...refs, token: "iss j0", agent: root, ancestors: [] };
+    assert.equal(stateOf(entry("agent", "blocked")).modeFor(delegator, 0).mode, "active");
+    assert.equal(stateOf({ ...entry("token", "blocked"), id: root }).modeFor(refs, 0).mode, "active");
   });
 
   test("a drain without a deadline, or with one that is no number, is blocked", () => {
@@ -115,7 +134,11 @@ suite("containment state", () => {
         for (const delta of deltas) assert.equal(state.apply(delta), "applied");
         const order = ["active", "draining", "quarantined", "blocked"];
         const modes = naiveEntries(deltas)
-          .filter((one) => who[one.level] === one.id)
+          .filter(
+            (one) =>
+              who[one.level] === one.id ||
+              (one.level === "agent" && who.ancestors.some((ancestor) => ancestor === one.id)),
+          )
           .map((one) => (one.mode === "draining" && nowMs >= (one.drainUntilMs ?? 0) ? "blocked" : one.mode));
         const expected = modes.toSorted((a, b) => order.indexOf(b) - order.indexOf(a))[0] ?? "active";
         assert.equal(state.modeFor(who, nowMs).mode, expected);

@@ -16,6 +16,13 @@ suite("an operator's containment change", () => {
     }
   });
 
+  test("is accepted for a chain by its issuer and its session", () => {
+    assert.ok(validateChange({ ...good, level: "chain", id: "https://idp.example/x wq9-_1" }).ok);
+    for (const id of [AGENT, "wq9-_1", "https://idp.example/x "]) {
+      assert.equal(validateChange({ ...good, level: "chain", id }).ok, false, id);
+    }
+  });
+
   test("is refused for ids that are almost right", () => {
     const ids = [
       `${AGENT}/`,
@@ -71,7 +78,7 @@ suite("an operator's containment change", () => {
   });
 
   test("names every member that is wrong at once", () => {
-    const result = validateChange({ level: "chain", id: 1, mode: "active", reason: "" });
+    const result = validateChange({ level: "orchestration", id: 1, mode: "active", reason: "" });
     assert.ok(!result.ok);
     assert.deepEqual(
       result.error.map((line) => line.split(":")[0]),

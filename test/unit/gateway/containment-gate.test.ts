@@ -7,7 +7,9 @@ import { createContainmentGate } from "../../../src/gateway/containment-gate.ts"
 import type { Agent } from "../../../src/token/agent.ts";
 
 const ID = "spiffe://acme.example/agent/o/t/i";
-const agent = { refs: { token: "i j", agent: ID, task: "spiffe://acme.example/agent/o/t" } } as Agent;
+const TASK = "spiffe://acme.example/agent/o/t";
+const agent = { refs: { token: "i j", agent: ID, task: TASK, chain: "i s", ancestors: [] } } as unknown as Agent;
+const delegate = { refs: { ...agent.refs, token: "i k", agent: `${TASK}/d`, ancestors: [ID] } } as unknown as Agent;
 
 function entry(mode: ContainmentEntry["mode"]): ContainmentEntry {
   return { level: "agent", id: ID, mode, drainUntilMs: 1000, reason: "r", by: "b", atMs: 0 };
@@ -40,6 +42,7 @@ test("what the policy contains here stays until the supervisor's change, and a w
   const { made } = gate();
   made.containHere(ID, "quarantined");
   assert.equal(made.verdictFor(agent).mode, "quarantined");
+  assert.equal(made.verdictFor(delegate).mode, "quarantined", "and so is what it delegated to");
   made.apply({ epoch: 1, set: entry("draining") });
   assert.equal(made.verdictFor(agent).mode, "quarantined", "the drain was on its way before");
   made.apply({ epoch: 2, set: entry("quarantined") });

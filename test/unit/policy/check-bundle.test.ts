@@ -44,6 +44,13 @@ test("H13 a policy that is undefined or malformed is refused with its reason", (
   assert.match(problems(inMode("malformed")), /policy\.malformed_decision/);
 });
 
+test("H13 a policy that shows a list to nobody in particular is refused, and one that shows nothing is not", () => {
+  assert.match(problems(inMode("shows")), /cordon\/visible, an empty input: the policy shows it/);
+  assert.match(problems(inMode("shows")), /cordon\/visible, an input without an agent/);
+  assert.match(problems(inMode("list-text")), /cordon\/visible, an empty input: policy\.malformed_decision/);
+  assert.doesNotMatch(problems({ ...inMode("shows"), entrypoints: ["cordon/decision"] }), /visible/);
+});
+
 test("H13 a module that is no WebAssembly is refused", () => {
   assert.match(problems({ ...misbehaving, wasm: new Uint8Array([1, 2, 3]) }), /does not load/);
 });

@@ -48,7 +48,13 @@ export function agentWith(claims: Partial<Agent["claims"]>): Agent {
     binding: "dpop",
     keyThumbprint: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
     expiresAtMs: Date.parse(all.token.expires_at),
-    refs: { token: `${all.token.issuer} ${all.token.jti}`, agent: id, task: "spiffe://acme.example/agent/o1/t1" },
+    refs: {
+      token: `${all.token.issuer} ${all.token.jti}`,
+      agent: id,
+      task: "spiffe://acme.example/agent/o1/t1",
+      chain: `${all.token.issuer} ${all.session.id}`,
+      ancestors: [],
+    },
   };
 }
 

@@ -80,6 +80,8 @@ test("a token of the embedded issuer becomes an Agent with the claims in their o
     token: `${ISSUER.issuer} token-1`,
     agent: AGENT_ID,
     task: "spiffe://acme.example/agent/o1/t1",
+    chain: `${ISSUER.issuer} s1`,
+    ancestors: [],
   });
 });
 

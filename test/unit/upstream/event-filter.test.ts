@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { Denial } from "../../../src/errors.ts";
+import { EventFilter } from "../../../src/upstream/event-filter.ts";
+import { KEPT_BYTES_MAX, KeptBytes } from "../../../src/upstream/kept-response.ts";
+
+/** Data `no` is refused, `change` becomes two lines; all other data stays. */
+const filter = (data: Buffer): Buffer | null => {
+  const text = data.toString();
+  return text === "no" ? null : text === "change" ? Buffer.from("one\ntwo") : data;
+};
+
+function run(stream: Buffer, cuts: readonly number[] = [], all = new KeptBytes()): string | Denial {
+  const events = new EventFilter(1000, all, filter);
+  let out = "";
+  let from = 0;
+  for (const to of [...cuts.map((cut) => cut % (stream.length + 1)).sort((a, b) => a - b), stream.length]) {
+    const passed = events.push(stream.subarray(from, to));
+    if ("reason" in passed) return passed;
+    out += passed.toString();
+    from = to;
+  }
+  events.release();
+  return out;
+}
+
+const line = fc.constantFrom(
+  "data: x",
+  "data:x",
+  "data",
+  "data: change",
+  "data: é",
+  "id: 1",
+  ": c",
+  "event: e",
+  "dataX: no",
+  "DATA: no",
+  " data: no",
+  "",
+);
+const end = fc.constantFrom("\n", "\r\n", "\r");
+
+test("a stream is filtered the same however it is cut into chunks", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(line, end)), fc.array(fc.nat(400)), fc.boolean(), (lines, cuts, bom) => {
+      const stream = Buffer.from((bom ? "\ufeff" : "") + lines.map((parts) => parts.join("")).join(""));
+      assert.equal(run(stream, cuts), run(stream));
+    }),
+  );
+});
+
+test("what is not changed leaves as it came, and what has no end is dropped", () => {
+  const whole = "\ufeff: hello\n\nid: 1\r\ndata: x\r\n\r\nevent: e\rdata:\r\r\n";
+  assert.equal(run(Buffer.from(`${whole}data: y\n`)), whole);
+});
+
+test("changed data stands in the place of the old, and the other fields stay", () => {
+  assert.equal(
+    run(Buffer.from("id: 1\r\ndata:change\r\nretry: 5\r\n\r\n")),
+    "id: 1\r\ndata: one\r\ndata: two\r\nretry: 5\r\n\r\n",
+  );
+  assert.equal(
+    run(Buffer.from("\ufeffdata: change\n\n")),
+    "data: one\ndata: two\n\n",
+    "a mark at the start hides no field",
+  );
+});
+
+test("data that is refused ends the stream, in whatever lines it comes", () => {
+  for (const stream of ["data: no\n\n", "data:no\r\r", "\ufeffdata: no\n\n", "id: 1\ndata: no\nevent: x\n\n"]) {
+    const denial = run(Buffer.from(stream));
+    assert.equal((denial as Denial).reason, "upstream.cannot_filter", JSON.stringify(stream));
+  }
+});
+
+test("an event over its limit ends the stream, also one that comes byte by byte", () => {
+  const large = Buffer.from(`data: ${"x".repeat(1000)}\n\n`);
+  assert.equal((run(large) as Denial).reason, "upstream.cannot_filter");
+  assert.equal(
+    (
+      run(
+        large,
+        Array.from({ length: 1000 }, (_, at) => at),
+      ) as Denial
+    ).reason,
+    "upstream.cannot_filter",
+  );
+});
+
+test("what is held is charged to the thread with every chunk, and given back with the event", () => {
+  const all = new KeptBytes();
+  assert.ok(all.take(KEPT_BYTES_MAX - 1000));
+  const drip = Buffer.from("data: x\n\n");
+  assert.equal((run(drip, [1, 2, 3, 4, 5], all) as Denial).reason, "gateway.overloaded");
+  const roomy = new KeptBytes();
+  for (let round = 0; round < 3; round++) assert.equal(run(drip, [3], roomy), drip.toString());
+  assert.ok(roomy.take(KEPT_BYTES_MAX), "all of it is there again");
+});
