@@ -297,8 +297,18 @@ const limits = z.strictObject({
     .max(2 ** 20)
     .default(65_536)
     .describe("Counters of `budgets`, for all threads together; where they are full, calls are refused."),
+  bodies_bytes_max: bytes
+    .default(268_435_456)
+    .describe(
+      "Request bodies in memory at once, from their first byte to the end of their exchange, for each data thread. One " +
+        "agent may hold a quarter.",
+    ),
   token_bytes_max: bytes.default(16_384),
-  token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),
+  token_cache_entries: z
+    .int()
+    .positive()
+    .default(20_000)
+    .describe("Verified tokens and proof keys that are kept, as many of each, for each data thread."),
   headers_timeout_ms: ms.default(10_000),
   request_timeout_ms: ms.default(60_000),
   idle_timeout_ms: ms.default(65_000),

@@ -200,10 +200,10 @@ async function guarded(
   } finally {
     s.metrics.exchangesInFlight(-1);
     if (x.answerOwed) s.pending.settled(socket);
+    if (x.reservation !== undefined) s.budgets.release(x.reservation);
     finishExchange(s, x);
     s.flight.close(x.flightSlot);
-    if (x.entered && x.agent !== undefined) s.load.leave(x.agent.refs.agent);
-    if (x.reservation !== undefined) s.budgets.release(x.reservation);
+    if (x.entered && x.agent !== undefined) s.load.leave(x.agent.refs.agent, x.bodyBytes);
     s.ended();
   }
 }
