@@ -1,5 +1,6 @@
 // In: a configuration whose parts are well-formed. Out: a problem wherever two parts contradict each other.
 import { parsePathTemplate, templatesClash } from "../action/path-template.ts";
+import { BODY_SHARE } from "../lib/body-share.ts";
 import type { Report } from "./config-problem.ts";
 import type { ConfigView, ParsedConfig } from "./config-view.ts";
 import { isLoopback } from "./is-loopback.ts";
@@ -164,6 +165,11 @@ function checkRoute(path: string, route: Route, view: ConfigView, report: Report
   if (route.body === "json" && inputMax !== undefined && route.limits.body_bytes_max > inputMax) {
     const mend = "Lower it, or raise `policy.input_bytes_max` above it.";
     report(`${path}.limits.body_bytes_max`, "Policy could not take a body of this size.", mend);
+  }
+  const held = view.limits?.bodies_bytes_max;
+  if (route.body === "json" && held !== undefined && route.limits.body_bytes_max > held / BODY_SHARE) {
+    const mend = `Lower it, or raise \`limits.bodies_bytes_max\` to ${BODY_SHARE} times of it.`;
+    report(`${path}.limits.body_bytes_max`, "No agent may hold a body of this size.", mend);
   }
   checkMcp(path, route, report);
   checkUpstream(`${path}.upstream`, route.upstream, report);

@@ -129,6 +129,7 @@ test("parts that contradict each other are refused", () => {
     ["admin.port", { ...base, admin: { port: 8080 } }],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 2001, request_timeout_ms: 2000 } }],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 60_001 } }],
+    ["routes[0].limits.body_bytes_max", { ...base, limits: { bodies_bytes_max: 4 * 1_048_576 - 1 } }],
     ["routes[0].host", { ...base, routes: [{ ...route, host: "https://other.example" }] }],
     ["routes[0].path", { ...base, routes: [{ ...route, path: "/a//b" }] }],
     ["routes[0].upstream.url", { ...base, routes: [{ ...route, upstream }] }],
