@@ -12,6 +12,8 @@ export const PARTS = [
   "deny-flood",
   "two-threads",
   "ablation",
+  "chain",
+  "spawn",
 ] as const;
 export type Part = (typeof PARTS)[number];
 
@@ -24,6 +26,8 @@ export const NAMED_ROWS: Readonly<Record<Part, Readonly<Record<string, string>>>
   "deny-flood": { "deny-flood": "ratio" },
   "two-threads": { "two-threads": "ratio" },
   ablation: { "policy-large": "ms" },
+  chain: { "chain-5-first": "ms", "chain-5-warm": "ratio" },
+  spawn: { "spawn-p99": "ms", "spawn-rate": "spawns/s", "spawn-100k": "ms" },
 };
 
 /** How long and how often. A pair is one round of the bare proxy and one of the gateway, one after the other. */
@@ -38,8 +42,13 @@ export interface Plan {
   readonly ablationRounds: number;
   readonly latencyPairs: number;
   readonly latencyS: number;
-  /** Agents, each with a key and a token of its own, in the rows `many-agents-*`. */
+  /** Agents, each with a key and a token of its own, in the rows `many-agents-*`; alive in the database of `spawn-100k`. */
   readonly manyAgents: number;
+  /** Pairs of runs at a constant rate of launches, with an empty and with a full database; also the length of each. */
+  readonly spawnPairs: number;
+  readonly spawnS: number;
+  /** Tokens of five hops, each met for the first time once a sample. */
+  readonly chainTokens: number;
   /** Pairs of the proven load alone and with the flood, for each of the two places that the flood comes from. */
   readonly floodPairs: number;
   readonly floodS: number;
@@ -63,7 +72,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [options]
-  --quick            three short pairs; the whole run takes less than two minutes
+  --quick            three short pairs; the whole run takes less than three minutes
   --smoke            a few seconds to see that everything runs; its figures mean nothing
   --only PART        one of ${PARTS.join(", ")}; may be repeated
   --json             {"rows":[{"name","figure","unit"}], "machine", "notes"} on standard output
@@ -81,6 +90,9 @@ const FULL: Plan = {
   latencyPairs: 7,
   latencyS: 5,
   manyAgents: 100_000,
+  spawnPairs: 5,
+  spawnS: 8,
+  chainTokens: 200,
   floodPairs: 5,
   floodS: 5,
   microMs: 60,
@@ -96,6 +108,9 @@ const QUICK: Plan = {
   latencyPairs: 2,
   latencyS: 1,
   manyAgents: 5000,
+  spawnPairs: 2,
+  spawnS: 2,
+  chainTokens: 60,
   floodPairs: 2,
   floodS: 1,
   microMs: 25,
@@ -112,6 +127,9 @@ const SMOKE: Plan = {
   latencyPairs: 1,
   latencyS: 0.3,
   manyAgents: 500,
+  spawnPairs: 1,
+  spawnS: 0.4,
+  chainTokens: 10,
   floodPairs: 1,
   floodS: 0.3,
   microMs: 2,

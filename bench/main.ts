@@ -8,10 +8,12 @@ import { measureDenyFlood } from "./load/measure-deny-flood.ts";
 import { measureLatency } from "./load/measure-latency.ts";
 import { measureAllChecks, measureMtls, measureReached, measureTwoThreads } from "./load/measure-load.ts";
 import { measureManyAgents } from "./load/measure-many-agents.ts";
+import { measureSpawn } from "./load/measure-spawn.ts";
 import { profileGateway } from "./load/profile-gateway.ts";
 import { measureLoadAblation } from "./load/measure-load-ablation.ts";
 import { createStage, type Stage } from "./load/stage.ts";
 import { measureAblation, restRows } from "./micro/measure-ablation.ts";
+import { measureChain } from "./micro/measure-chain.ts";
 import { machineFacts, type Report, type Row, tableOf } from "./rows.ts";
 
 const progress = (line: string): void => void process.stderr.write(`bench: ${line}\n`);
@@ -19,7 +21,7 @@ const progress = (line: string): void => void process.stderr.write(`bench: ${lin
 async function measure(
   options: BenchOptions,
   cores: Cores,
-  keep: (stage: Stage) => void,
+  keep: (one: Pick<Stage, "close">) => void,
 ): Promise<{ rows: Row[]; notes: string[] }> {
   const { plan, parts } = options;
   const tools = findLoadTools(options.mode !== "smoke", progress);
@@ -31,7 +33,10 @@ async function measure(
       return { rows: [] };
     });
   }
-  const loaded = parts.size > 1 || !parts.has("ablation") || plan.ablationRounds > 0;
+  if (parts.has("chain")) await report.attempt(["chain"], () => measureChain(plan, cores.gateway, progress));
+  if (parts.has("spawn")) await report.attempt(["spawn"], () => measureSpawn({ plan, cores, progress, keep }));
+  const needsStage = [...parts].some((part) => part !== "ablation" && part !== "chain" && part !== "spawn");
+  const loaded = needsStage || (parts.has("ablation") && plan.ablationRounds > 0);
   if (tools.wrk === undefined || tools.nginx === undefined || !loaded) return report.finish(ablation);
 
   const stage = await createStage(tools, cores, parts.has("mtls-bound"));
@@ -82,10 +87,10 @@ async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   const { cores, facts, notes } = chooseCores(options);
-  let stage: Stage | undefined;
+  let stage: Pick<Stage, "close"> | undefined;
   const stop = (): void => void (stage?.close() ?? Promise.resolve()).finally(() => process.exit(130));
   process.once("SIGINT", stop).once("SIGTERM", stop);
-  const keep = (one: Stage): void => {
+  const keep = (one: Pick<Stage, "close">): void => {
     stage = one;
   };
   try {

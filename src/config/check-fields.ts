@@ -250,6 +250,7 @@ function checkBroker(view: ConfigView, report: Report): void {
   }
   checkKeyOverlap(broker.key_overlap_s, entry.jwks, report);
   checkApplications(broker, entry.max_lifetime_s, report);
+  checkIdentityProviders(broker, report);
   broker.clients.forEach((client, index) => {
     client.scope.forEach((scope, place) => {
       const parts = scope.split(":");
@@ -269,6 +270,15 @@ function checkKeyOverlap(overlapS: number, jwks: ParsedConfig["issuers"][number]
   const mend =
     "Raise it above both together by a ninth, or lower `max_age_s` or `cooldown_s` of the entry in `issuers`.";
   report("broker.key_overlap_s", problem, mend);
+}
+
+/** A token of this issuer names an agent: it must never stand for the person behind one. */
+function checkIdentityProviders(broker: NonNullable<ConfigView["broker"]>, report: Report): void {
+  broker.identity_providers.forEach(({ issuer }, index) => {
+    if (issuer !== broker.issuer) return;
+    const problem = "This is the broker itself, whose tokens are those of agents.";
+    report(`broker.identity_providers[${index}].issuer`, problem, "Name the issuer of people's or services' tokens.");
+  });
 }
 
 function checkApplications(broker: NonNullable<ConfigView["broker"]>, lifetimeSMax: number, report: Report): void {

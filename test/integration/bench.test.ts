@@ -47,12 +47,15 @@ const ROWS: Readonly<Record<Part, readonly string[]>> = {
   "deny-flood": ["deny-flood"],
   "two-threads": ["two-threads"],
   ablation: ["policy-large"],
+  chain: ["chain-5-first", "chain-5-warm"],
+  spawn: ["spawn-p99", "spawn-rate", "spawn-100k"],
 };
 
-/** Two runs, so that each ends in time on a slow machine; together they are every part. */
+/** Three runs, so that each ends in time on a slow machine; together they are every part. */
 const SMOKE_RUNS: readonly (readonly Part[])[] = [
   ["all-checks", "latency", "deny-flood", "ablation"],
   ["mtls-bound", "many-agents", "two-threads"],
+  ["chain", "spawn"],
 ];
 
 test("the smoke runs make every part", () => {
@@ -78,6 +81,10 @@ for (const parts of SMOKE_RUNS) {
       for (const name of ["ablation-signature", "ablation-proof", "ablation-policy", "policy-large"]) {
         assert.equal(typeof rows.get(name)?.figure, "number", name);
       }
+    }
+    if (parts.includes("spawn")) {
+      // These need neither wrk nor nginx.
+      for (const name of [...ROWS.chain, ...ROWS.spawn]) assert.equal(typeof rows.get(name)?.figure, "number", name);
     }
     for (const name of parts.flatMap((part) => ROWS[part])) {
       assert.ok(rows.has(name), name);
