@@ -129,6 +129,12 @@ export const REASONS = {
 
   // action: what the body says
   "body.too_large": { status: 413, code: "body_too_large", title: "The body is larger than this route inspects." },
+  "body.no_room": unavailable("The gateway holds as many bytes of request bodies as it may."),
+  "body.agent_quota": {
+    status: 429,
+    code: "too_many_body_bytes",
+    title: "This agent has as many bytes of request bodies in flight as it may; wait for answers.",
+  },
   "body.media_type": { status: 415, code: "unsupported_media_type", title: "Send `Content-Type: application/json`." },
   "body.encoding": { status: 415, code: "unsupported_media_type", title: "Send the body without Content-Encoding." },
   "body.malformed": badBody("The body is not well-formed JSON in UTF-8."),
@@ -170,6 +176,25 @@ export const REASONS = {
   "policy.suspended": denied("This action is suspended after it made the policy run too long."),
   "policy.not_loaded": unavailable("No policy is loaded."),
   "policy.unknown_obligation": denied(),
+
+  // budget: what the agent, its task or the tool may still use
+  "budget.exhausted": {
+    status: 429,
+    code: "budget_exhausted",
+    title: "A budget for this call is used up; where `Retry-After` is given, wait so long.",
+  },
+  "budget.argument": {
+    status: 400,
+    code: "invalid_amount",
+    title: "An argument that is counted must be there, as a non-negative whole number in minor units.",
+  },
+  "budget.length_required": {
+    status: 411,
+    code: "length_required",
+    title: "The bytes of this body are counted; send it with Content-Length.",
+  },
+  "budget.table_full": unavailable("The gateway cannot count for more agents, tasks or tools at the moment."),
+  "budget.unavailable": unavailable("The gateway cannot read its budgets at the moment."),
 
   // recording
   "audit.unavailable": unavailable("The audit log cannot be written; nothing was sent to the tool."),

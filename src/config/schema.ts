@@ -218,6 +218,46 @@ const route = z.strictObject({
   upstream,
 });
 
+const budgetCount = z.int().positive();
+
+const budget = z.strictObject({
+  name,
+  match: z
+    .strictObject({
+      routes: z.array(name).min(1).optional().describe("Names of routes; all where absent."),
+      tools: z
+        .array(z.string().min(1))
+        .min(1)
+        .optional()
+        .describe("Names of tools as policy sees them, on routes of both kinds; every call where absent."),
+    })
+    .prefault({}),
+  per: z
+    .array(z.enum(["agent", "task", "tool"]))
+    .min(1)
+    .describe("For what there is a counter of its own: each agent, task or tool, or each pair or triple of them."),
+  calls_per_minute: budgetCount.optional(),
+  calls_total: budgetCount.optional(),
+  request_bytes_total: budgetCount.optional().describe("Bytes of request bodies."),
+  concurrent: budgetCount.optional().describe("Calls whose answer has not ended, over all data threads."),
+  sum: z
+    .strictObject({
+      argument: z
+        .string()
+        .regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "write a JSON pointer such as `/amount`")
+        .describe("JSON pointer into the arguments: a non-negative whole number, in minor units."),
+      max: z.int().nonnegative(),
+      required: z.boolean().default(true).describe("Whether a call without the argument is refused; else it counts 0."),
+    })
+    .optional(),
+  keep_s: z
+    .int()
+    .min(3600)
+    .max(31_622_400)
+    .default(86_400)
+    .describe("How long a counter is kept after the last token that used it has expired; then it begins at 0 again."),
+});
+
 const policy = z.strictObject({
   bundle: filePath.optional().describe("A built bundle (tar.gz). Default: the one that ships with Cordon."),
   source: filePath.optional().describe("A folder of Rego, built with `opa` at every change."),
@@ -251,8 +291,24 @@ const limits = z.strictObject({
   exchanges_per_agent_max: z.int().positive().default(500).describe("In flight, for each data thread."),
   streams_max: z.int().positive().default(2000).describe("Open event streams and tunnels, for each data thread."),
   streams_per_agent_max: z.int().positive().default(50).describe("Of one agent, for each data thread."),
+  budget_entries: z
+    .int()
+    .min(64)
+    .max(2 ** 20)
+    .default(65_536)
+    .describe("Counters of `budgets`, for all threads together; where they are full, calls are refused."),
+  bodies_bytes_max: bytes
+    .default(268_435_456)
+    .describe(
+      "Request bodies in memory at once, from their first byte to the end of their exchange, for each data thread. One " +
+        "agent may hold a quarter.",
+    ),
   token_bytes_max: bytes.default(16_384),
-  token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),
+  token_cache_entries: z
+    .int()
+    .positive()
+    .default(20_000)
+    .describe("Verified tokens and proof keys that are kept, as many of each, for each data thread."),
   headers_timeout_ms: ms.default(10_000),
   request_timeout_ms: ms.default(60_000),
   idle_timeout_ms: ms.default(65_000),
@@ -405,6 +461,7 @@ export const configSchema = z.strictObject({
     .strictObject({ monitor: upstream })
     .optional()
     .describe("Where the allowed exchanges of quarantined agents go instead of the tool."),
+  budgets: z.array(budget).max(100).default([]).describe("What agents, tasks and tools may use."),
   policy: policy.prefault({}),
   limits: limits.prefault({}),
   logs: logs.prefault({}),
@@ -418,6 +475,7 @@ export type ListenerConfig = Config["listeners"][number];
 export type IssuerConfig = Config["issuers"][number];
 export type ProofConfig = Config["proof"];
 export type RouteConfig = Config["routes"][number];
+export type BudgetConfig = Config["budgets"][number];
 export type UpstreamConfig = RouteConfig["upstream"];
 export type BrokerConfig = NonNullable<Config["broker"]>;
 export type LimitsConfig = Config["limits"];

@@ -46,10 +46,12 @@ export function openSocketFacts(
     flightSlot: -1,
     intended: false,
     entered: false,
+    bodyBytes: 0,
     concluded: false,
     answerOwed: false,
     broken: undefined,
     rpc: undefined,
+    reservation: undefined,
     sent: false,
   };
 }

@@ -78,3 +78,12 @@ export class GrantRefusal extends CustomOIDCProviderError {
     this.code = code;
   }
 }
+
+/** 503: nothing was granted and nothing kept; the same request may succeed in a moment. */
+export class Unavailable extends CustomOIDCProviderError {
+  constructor() {
+    super("temporarily_unavailable", "the issuer cannot keep anything at the moment");
+    this.status = 503;
+    this.statusCode = 503;
+  }
+}
