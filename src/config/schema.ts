@@ -431,6 +431,10 @@ const broker = z.strictObject({
     .array(identityProvider)
     .default([])
     .describe("Whose tokens prove for whom an agent is launched."),
+  x509_svid: z
+    .boolean()
+    .default(false)
+    .describe("Agents may ask for a certificate of their key (X.509-SVID), from an authority of this issuer."),
   resource_servers: z
     .array(z.strictObject({ client_id: name, jwks: filePath.describe("JWKS file with its public keys.") }))
     .default([])
