@@ -129,6 +129,12 @@ export const REASONS = {
 
   // action: what the body says
   "body.too_large": { status: 413, code: "body_too_large", title: "The body is larger than this route inspects." },
+  "body.no_room": unavailable("The gateway holds as many bytes of request bodies as it may."),
+  "body.agent_quota": {
+    status: 429,
+    code: "too_many_body_bytes",
+    title: "This agent has as many bytes of request bodies in flight as it may; wait for answers.",
+  },
   "body.media_type": { status: 415, code: "unsupported_media_type", title: "Send `Content-Type: application/json`." },
   "body.encoding": { status: 415, code: "unsupported_media_type", title: "Send the body without Content-Encoding." },
   "body.malformed": badBody("The body is not well-formed JSON in UTF-8."),

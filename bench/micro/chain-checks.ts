@@ -124,7 +124,7 @@ function warmCheck(caller: Caller, tokens: ReturnType<typeof createTokenVerifier
   const prepare = (): void => {
     const times = { maxAgeMs: proof.max_age_s * 1000, maxAheadMs: proof.max_ahead_s * 1000, nowMs };
     const replay = attachReplayTable(createReplayTable({ slots: REPLAY_SLOTS, ...times }), Buffer.alloc(32, 7));
-    const proofs: ProofVerifier = createProofVerifier({ proof, replay, startedAtMs: 0 });
+    const proofs: ProofVerifier = createProofVerifier({ proof, replay, startedAtMs: 0, keyCacheEntries: 10_000 });
     authenticate = createAuthenticator({ tokens, proofs, failures, algorithms: proof.algorithms });
     must(tokens.verify(caller.token, nowMs));
   };

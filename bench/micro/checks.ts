@@ -88,7 +88,12 @@ export async function createChecks(folder: string): Promise<Checks> {
       nowMs,
     });
     const replay = attachReplayTable(shared, Buffer.alloc(32, 7));
-    proofVerifier = createProofVerifier({ proof: config.proof, replay, startedAtMs: 0 });
+    proofVerifier = createProofVerifier({
+      proof: config.proof,
+      replay,
+      startedAtMs: 0,
+      keyCacheEntries: config.limits.token_cache_entries,
+    });
   };
   const verifyProof = (index: number): unknown =>
     must(

@@ -1,6 +1,7 @@
 // In: nothing. Out: the JSON Schemas of the operators' API; the OpenAPI document is made from them.
 // Every shape is closed: an unknown member of a request is an error, and no answer says more than stands here.
 import { LEVELS, MODES, REASON_CHARS_MAX, DRAIN_S_MAX, ID_CHARS_MAX } from "../containment/validate-change.ts";
+import { APPLICATION_NAME } from "../lib/application-schema.ts";
 import { OPERATOR_NAME, ROLES } from "./operators.ts";
 
 type Schema = Record<string, unknown>;
@@ -115,6 +116,24 @@ const key = {
 };
 export const KEY = shape(key);
 export const KEYS = shape({ keys: list(KEY) });
+
+/** The issuer judges it: its schema is the one of the configuration file. */
+export const ANY_BODY = { type: "object", additionalProperties: true };
+export const REASON_BODY = shape({ reason });
+export const APPLICATION_PARAMS = shape({ name: { type: "string", pattern: APPLICATION_NAME.source } });
+const application = {
+  name: text,
+  source: { type: "string", enum: ["config", "operator"] },
+  keys: whole,
+  created_at: time,
+  updated_at: time,
+};
+export const APPLICATION = shape(application);
+export const APPLICATIONS = shape({ applications: list(APPLICATION) });
+export const APPLICATION_SHOWN = shape({ ...application, definition: { type: "object", additionalProperties: true } });
+export const APPLICATION_REMOVED = shape({ name: text, agents: whole, enforced: yes });
+
+export const REVOKED = shape({ level, id: text, agents: whole, until: time, enforced: yes });
 
 const operator = { name: text, role: { type: "string", enum: ROLES }, created_at: time, created_by: text };
 export const OPERATOR = shape(operator);

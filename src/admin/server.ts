@@ -8,7 +8,7 @@ import type { AdminContext, ChangeRecord } from "./admin-context.ts";
 import { addContainmentRoutes, addOperatorRoutes, addPolicyRoutes } from "./change-routes.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { createFailedAttempts } from "./failed-attempts.ts";
-import { addKeyRoutes } from "./issuer-routes.ts";
+import { addApplicationRoutes, addKeyRoutes, addRevocationRoutes } from "./issuer-routes.ts";
 import { may, type Operators, type Permission } from "./operators.ts";
 import { PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
 import { addReadRoutes } from "./read-routes.ts";
@@ -104,6 +104,8 @@ export async function createAdminServer(options: AdminServerOptions): Promise<Ad
       addPolicyRoutes(v1, context);
       addOperatorRoutes(v1, context);
       addKeyRoutes(v1, context);
+      addApplicationRoutes(v1, context);
+      addRevocationRoutes(v1, context);
     },
     { prefix: "/v1" },
   );

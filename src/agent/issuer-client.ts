@@ -27,7 +27,7 @@ export interface IssuerClient {
   readonly issuer: string;
   /** Throws CordonError `issuer_unreachable`, `issuer_answer_invalid`, or what the issuer refused with. */
   requestToken(request: IssuerRequest): Promise<Readonly<Record<string, unknown>>>;
-  /** Ends the agent whose token this is, and its delegates. A token that is no longer valid is no error. */
+  /** Ends the agent whose token this is, and its delegates. Asked again it is the same: also of an expired token. */
   release(accessToken: string, key: AgentKey, timeoutMs: number): Promise<void>;
 }
 
@@ -92,8 +92,7 @@ export function createIssuerClient(options: { readonly issuer: string; readonly 
     async release(accessToken, key, timeoutMs) {
       const endpoint = `${issuer}/release`;
       const { status, json } = await postWithNonce(() => ({ endpoint, body: "", key, accessToken, timeoutMs }));
-      // 401 that asks for no nonce: the token is revoked, superseded or expired. There is nothing left to release.
-      if (status >= 300 && status !== 401) throw readRefusal(status, json);
+      if (status >= 300) throw readRefusal(status, json);
     },
   };
 }

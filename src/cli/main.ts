@@ -13,6 +13,7 @@ import { register as registerIssuer } from "./issuer-commands.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
+import { register as registerVerify } from "./verify-command.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -26,6 +27,7 @@ Examples:
   cordon start --config cordon.yaml                   run the gateway; Ctrl-C drains
   cordon policy test                                  try the policies
   cordon status                                       what the running gateway does
+  cordon verify token FILE --jwks FILE                who delegated what to whom, checked offline
   cordon block agent ID --reason "leaked key"         refuse one agent from now on
 
 Exit codes: 0 ok, 1 failed or refused, 2 wrong usage or configuration.
@@ -51,6 +53,7 @@ function createProgram(): Command {
     registerControl,
     registerIssuer,
     registerAudit,
+    registerVerify,
   ]) {
     register(program);
   }

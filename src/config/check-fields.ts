@@ -1,5 +1,6 @@
 // In: a configuration whose parts are well-formed. Out: a problem wherever two parts contradict each other.
 import { parsePathTemplate, templatesClash } from "../action/path-template.ts";
+import { BODY_SHARE } from "../lib/body-share.ts";
 import type { Report } from "./config-problem.ts";
 import type { ConfigView, ParsedConfig } from "./config-view.ts";
 import { isLoopback } from "./is-loopback.ts";
@@ -165,6 +166,11 @@ function checkRoute(path: string, route: Route, view: ConfigView, report: Report
     const mend = "Lower it, or raise `policy.input_bytes_max` above it.";
     report(`${path}.limits.body_bytes_max`, "Policy could not take a body of this size.", mend);
   }
+  const held = view.limits?.bodies_bytes_max;
+  if (route.body === "json" && held !== undefined && route.limits.body_bytes_max > held / BODY_SHARE) {
+    const mend = `Lower it, or raise \`limits.bodies_bytes_max\` to ${BODY_SHARE} times of it.`;
+    report(`${path}.limits.body_bytes_max`, "No agent may hold a body of this size.", mend);
+  }
   checkMcp(path, route, report);
   checkUpstream(`${path}.upstream`, route.upstream, report);
 }
@@ -250,6 +256,7 @@ function checkBroker(view: ConfigView, report: Report): void {
   }
   checkKeyOverlap(broker.key_overlap_s, entry.jwks, report);
   checkApplications(broker, entry.max_lifetime_s, report);
+  checkIdentityProviders(broker, report);
   broker.clients.forEach((client, index) => {
     client.scope.forEach((scope, place) => {
       const parts = scope.split(":");
@@ -269,6 +276,15 @@ function checkKeyOverlap(overlapS: number, jwks: ParsedConfig["issuers"][number]
   const mend =
     "Raise it above both together by a ninth, or lower `max_age_s` or `cooldown_s` of the entry in `issuers`.";
   report("broker.key_overlap_s", problem, mend);
+}
+
+/** A token of this issuer names an agent: it must never stand for the person behind one. */
+function checkIdentityProviders(broker: NonNullable<ConfigView["broker"]>, report: Report): void {
+  broker.identity_providers.forEach(({ issuer }, index) => {
+    if (issuer !== broker.issuer) return;
+    const problem = "This is the broker itself, whose tokens are those of agents.";
+    report(`broker.identity_providers[${index}].issuer`, problem, "Name the issuer of people's or services' tokens.");
+  });
 }
 
 function checkApplications(broker: NonNullable<ConfigView["broker"]>, lifetimeSMax: number, report: Report): void {

@@ -251,8 +251,18 @@ const limits = z.strictObject({
   exchanges_per_agent_max: z.int().positive().default(500).describe("In flight, for each data thread."),
   streams_max: z.int().positive().default(2000).describe("Open event streams and tunnels, for each data thread."),
   streams_per_agent_max: z.int().positive().default(50).describe("Of one agent, for each data thread."),
+  bodies_bytes_max: bytes
+    .default(268_435_456)
+    .describe(
+      "Request bodies in memory at once, from their first byte to the end of their exchange, for each data thread. One " +
+        "agent may hold a quarter.",
+    ),
   token_bytes_max: bytes.default(16_384),
-  token_cache_entries: z.int().positive().default(20_000).describe("For each data thread."),
+  token_cache_entries: z
+    .int()
+    .positive()
+    .default(20_000)
+    .describe("Verified tokens and proof keys that are kept, as many of each, for each data thread."),
   headers_timeout_ms: ms.default(10_000),
   request_timeout_ms: ms.default(60_000),
   idle_timeout_ms: ms.default(65_000),

@@ -27,6 +27,7 @@ export function createThreadAuthenticator(start: DataThreadStart, warn: (message
       replay: attachReplayTable(shared.replay, shared.replayKey),
       startedAtMs: start.proofsFromMs,
       nonces,
+      keyCacheEntries: config.limits.token_cache_entries,
     }),
     failures: createFailedProofs(config.limits.failed_proofs_per_peer_max),
     algorithms: config.proof.algorithms,

@@ -129,7 +129,12 @@ export async function judge(
   const route = match?.route as Route;
   const mcpHead = route.mcp === undefined ? undefined : readMcpHead(s, route, route.mcp, agent, request.rawHeaders);
   if (mcpHead?.ok === false) return refuse(mcpHead.error);
-  const body = await readAction(route, headers, request, upgrade, beforeBody);
+  const hold = (bytes: number): Denial | null => {
+    const full = s.load.addBody(agent.refs.agent, bytes);
+    if (full === null) x.bodyBytes += bytes;
+    return full;
+  };
+  const body = await readAction(route, headers, request, upgrade, beforeBody, hold);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;
   let mcp: McpRequest | undefined;
@@ -306,6 +311,7 @@ async function readAction(
   request: IncomingMessage,
   upgrade: boolean,
   beforeBody: () => void,
+  hold: (bytes: number) => Denial | null,
 ): Promise<Result<ReadAction, Denial>> {
   if (!headers.hasBody) return ok(NO_BODY);
   if (upgrade) return err(deny("exchange.upgrade_refused", "an upgrade with a body"));
@@ -318,7 +324,7 @@ async function readAction(
     return err(deny("body.too_large", `${headers.contentLength} bytes declared`));
   }
   beforeBody();
-  const bytes = await readBody(request, headers.contentLength, route.config.limits.body_bytes_max);
+  const bytes = await readBody(request, headers.contentLength, route.config.limits.body_bytes_max, hold);
   if (!bytes.ok) return bytes;
   if (bytes.value.length === 0) return ok(NO_BODY);
   const json = parseJson(bytes.value, route.config.limits.body_depth_max);

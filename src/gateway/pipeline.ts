@@ -191,7 +191,7 @@ async function guarded(
     if (x.answerOwed) s.pending.settled(socket);
     finishExchange(s, x);
     s.flight.close(x.flightSlot);
-    if (x.entered && x.agent !== undefined) s.load.leave(x.agent.refs.agent);
+    if (x.entered && x.agent !== undefined) s.load.leave(x.agent.refs.agent, x.bodyBytes);
     s.ended();
   }
 }

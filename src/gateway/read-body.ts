@@ -7,12 +7,14 @@ const EMPTY = Buffer.alloc(0);
 
 /**
  * Reads the whole body (H11). `contentLength` is the declared one: too large is refused before a byte is read.
+ * `hold` is asked for room as the bytes come, so that a declared length alone takes nothing from others.
  * A client that goes away is `exchange.client_closed`; one that is slow is ended by the server's request timeout.
  */
 export function readBody(
   request: IncomingMessage,
   contentLength: string | undefined,
   bytesMax: number,
+  hold: (bytes: number) => Denial | null,
 ): Promise<Result<Buffer, Denial>> {
   if (contentLength !== undefined && Number(contentLength) > bytesMax) {
     return Promise.resolve(err(deny("body.too_large", `${contentLength} bytes declared`)));
@@ -31,6 +33,12 @@ export function readBody(
       if (size > bytesMax) {
         request.pause();
         finish(err(deny("body.too_large", `more than ${bytesMax} bytes`)));
+        return;
+      }
+      const full = hold(chunk.length);
+      if (full !== null) {
+        request.pause();
+        finish(err(full));
         return;
       }
       chunks.push(chunk);

@@ -139,6 +139,8 @@ export interface ExchangeFacts {
   intended: boolean;
   /** `Services.load` counts it among those of its agent. */
   entered: boolean;
+  /** What `Services.load` counts of its body. */
+  bodyBytes: number;
   /** Whether `Services.pending` still counts this exchange. */
   answerOwed: boolean;
   /** What the connection did to the body of this request; it is told instead of "the client closed". */

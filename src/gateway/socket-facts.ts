@@ -46,6 +46,7 @@ export function openSocketFacts(
     flightSlot: -1,
     intended: false,
     entered: false,
+    bodyBytes: 0,
     concluded: false,
     answerOwed: false,
     broken: undefined,

@@ -30,8 +30,8 @@ export interface ProofVerifierOptions {
   readonly startedAtMs: number;
   /** Needed where `proof.nonce` is `required`. */
   readonly nonces?: NonceService | undefined;
-  /** Proof keys that a thread remembers. */
-  readonly keyCacheEntries?: number;
+  /** Proof keys that a thread remembers: as many as tokens, so that a known token never waits for its key to be read. */
+  readonly keyCacheEntries: number;
 }
 
 export interface ExpectedProof {
@@ -58,7 +58,6 @@ export interface ProofVerifier {
 /** A proof with an RSA-4096 key and a long URI stays below this. */
 const PROOF_CHARS_MAX = 8192;
 const JTI_CHARS_MAX = 256;
-const KEY_CACHE_ENTRIES = 10_000;
 /** A header with an RSA-8192 key. A longer one is read anew each time, so that nobody can make the cache heavy. */
 const KNOWN_HEADER_CHARS_MAX = 2048;
 
@@ -86,7 +85,7 @@ export function createProofVerifier(options: ProofVerifierOptions): ProofVerifie
   const algorithms = new Set<string>(config.algorithms);
   const maxAgeMs = config.max_age_s * 1000;
   const maxAheadMs = config.max_ahead_s * 1000;
-  const headers = new LRUCache<string, ProofHeader>({ max: options.keyCacheEntries ?? KEY_CACHE_ENTRIES });
+  const headers = new LRUCache<string, ProofHeader>({ max: options.keyCacheEntries });
   if (config.nonce === "required" && nonces === undefined) throw new TypeError("required nonces need a nonce service");
 
   function readHeader(part: string, expectedJkt: string): Result<ProofHeader, Denial> {

@@ -35,11 +35,14 @@ async function open(url: string, localAddress = PEER): Promise<{ socket: Socket;
 /** True where the gateway serves one more connection from there; it is closed again. */
 async function isServed(url: string, localAddress: string): Promise<boolean> {
   const { socket, closed } = await open(url, localAddress);
-  const answered = once(socket, "data").then(() => true);
+  // A reset is a refusal too: `once` rejects with its error.
+  const answered = once(socket, "data").then(
+    () => true,
+    () => false,
+  );
   socket.write(rawRequest("GET /is-served HTTP/1.1", [`Host: ${hostOf(url)}`]));
   const served = await Promise.race([answered, closed.then(() => false)]);
   socket.destroy();
-  answered.catch(() => undefined);
   return served;
 }
 

@@ -125,3 +125,18 @@ describe("H14 failed proofs of one peer", () => {
     assert.equal(answer.status, 200);
   });
 });
+
+test("H14 a thread knows as many proof keys as tokens: who was pushed out of both is new again", LIMIT, async () => {
+  const g = await startTestGateway({ limits: { failed_proofs_per_peer_max: 1, token_cache_entries: 1 } });
+  try {
+    const [first, second] = [await g.agent(), await g.agent()];
+    const statusOf = async (agent: TestAgent) => (await agent.call(g.url + PATH)).status;
+    assert.deepEqual([await statusOf(first), await statusOf(second)], [200, 200]);
+    const { authorization, dpop } = await second.headers(g.url + PATH);
+    const forged = `${dpop.slice(0, dpop.lastIndexOf(".") + 1)}${randomBytes(64).toString("base64url")}`;
+    assert.equal((await call(g.url + PATH, { headers: { authorization, dpop: forged } })).status, 401);
+    assert.deepEqual([await statusOf(second), await statusOf(first)], [200, 429]);
+  } finally {
+    await g.close();
+  }
+});

@@ -1,14 +1,18 @@
 // `cordon agent -- COMMAND` as a process of its own: real issuer, real gateway, real curl.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { decodeJwt } from "jose";
+import { assertClient } from "../../src/agent/client-assertion.ts";
+import { APPLICATION } from "../fixtures/agent-broker.ts";
 import { type AgentGateway, CANDIDATE, startAgentGateway } from "../fixtures/agent-gateway.ts";
 import { type CliProcess, startCli } from "../fixtures/cli-process.ts";
 
 const LIMIT = { timeout: 60_000 };
+const TOKEN_MS = 300_000;
 const FETCH = `curl --silent --show-error --max-time 30 --write-out '%{http_code}' "$CORDON_BASE_URL${CANDIDATE}"`;
 
 describe("cordon agent", () => {
@@ -39,6 +43,15 @@ describe("cordon agent", () => {
     const file = path.join(folder, `token-${files++}`);
     writeFileSync(file, `${text}\n`, { mode });
     return file;
+  }
+
+  async function introspect(token: string): Promise<Record<string, unknown>> {
+    const client = { issuer: stage.issuer, clientId: APPLICATION, key: stage.orchestratorKey };
+    const body = new URLSearchParams({ token, ...assertClient(client) });
+    return (await (await fetch(`${stage.issuer}/introspect`, { method: "POST", body })).json()) as Record<
+      string,
+      unknown
+    >;
   }
 
   /** A new agent for each program. */
@@ -144,6 +157,62 @@ describe("cordon agent", () => {
       assert.doesNotMatch(cli.stderr(), /[Dd]ebugger/);
     });
   }
+
+  /** The sidecar shows its token to nobody: what the issuer answers is written down inside of its process. */
+  function recordTokens(): { readonly option: string; readonly read: () => string } {
+    const name = `recorder-${files++}`;
+    const [module, tokens] = [path.join(folder, `${name}.mjs`), path.join(folder, name)];
+    const source = `import { appendFileSync } from "node:fs";
+      const send = fetch;
+      globalThis.fetch = async (url, init) => {
+        const answer = await send(url, init);
+        const { access_token: token } = await answer.clone().json().catch(() => ({}));
+        if (token !== undefined) appendFileSync(${JSON.stringify(tokens)}, token);
+        return answer;
+      };`;
+    writeFileSync(module, source);
+    return { option: `--import ${module}`, read: () => readFileSync(tokens, "utf8") };
+  }
+
+  test("when the program ends the agent is released: the issuer knows its token no more", LIMIT, async () => {
+    const recorder = recordTokens();
+    const env = { CORDON_LAUNCH_TOKEN: await stage.launch(), NODE_OPTIONS: recorder.option };
+    const fifo = path.join(folder, "fifo");
+    assert.equal(spawnSync("mkfifo", [fifo]).status, 0);
+    const cli = start(["--", "sh", "-c", 'echo ready; read -r go < "$0"', fifo], env);
+    await cli.printed("ready");
+    const accessToken = recorder.read();
+    assert.equal((await introspect(accessToken))["active"], true);
+    writeFileSync(fifo, "go\n");
+    assert.equal(await cli.exited, 0, cli.stderr());
+    assert.deepEqual(await introspect(accessToken), { active: false });
+    assert.ok(stage.g.log.some((line) => line.includes("revoked") && line.includes(decodeJwt(accessToken).sub ?? "?")));
+  });
+
+  test(
+    "a program whose agent was revoked is told so at the renewal, is stopped, and the exit code says it",
+    LIMIT,
+    async () => {
+      const recorder = recordTokens();
+      const clock = path.join(folder, "clock");
+      writeFileSync(clock, "0");
+      const stepped = new URL("../fixtures/stepped-clock.ts", import.meta.url).href;
+      const env = {
+        CORDON_LAUNCH_TOKEN: await stage.launch(),
+        CORDON_TEST_WALL_CLOCK: clock,
+        NODE_OPTIONS: `${recorder.option} --import ${stepped}`,
+      };
+      const cli = start(["--", "sh", "-c", `${FETCH}; echo; while :; do ${FETCH} >/dev/null; done`], env);
+      await cli.printed("200");
+      const body = new URLSearchParams({ token: recorder.read(), client_id: `${APPLICATION}.agents` });
+      assert.equal((await fetch(`${stage.issuer}/revoke`, { method: "POST", body })).status, 200);
+      // Its next call finds the token old enough to be renewed.
+      writeFileSync(clock, String(TOKEN_MS - 2000));
+      await cli.printed("its program is stopped");
+      assert.equal(await cli.exited, 124, cli.stderr());
+      assert.match(cli.stderr(), /was revoked/);
+    },
+  );
 
   test("a program that knows another variable gets the base URL there, with a path behind it", LIMIT, async () => {
     const script = 'test "$OPENAI_BASE_URL" = "$CORDON_BASE_URL/v1" && test "$ATS" = "$CORDON_BASE_URL"';

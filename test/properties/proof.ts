@@ -66,7 +66,12 @@ export const PROOFS = [
 const FRESH = { proof: PROOF, keyCacheEntries: 1 };
 
 /** One that lives as long as the process, so that what it remembers of headers is under test too. */
-const lasting = createProofVerifier({ proof: PROOF, replay: countingReplay(), startedAtMs: STARTED_AT_MS });
+const lasting = createProofVerifier({
+  proof: PROOF,
+  keyCacheEntries: 10_000,
+  replay: countingReplay(),
+  startedAtMs: STARTED_AT_MS,
+});
 
 function withReplay(nowMs: number, startedAtMs: number) {
   const { max_age_s, max_ahead_s } = PROOF;

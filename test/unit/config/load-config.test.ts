@@ -129,6 +129,7 @@ test("parts that contradict each other are refused", () => {
     ["admin.port", { ...base, admin: { port: 8080 } }],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 2001, request_timeout_ms: 2000 } }],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 60_001 } }],
+    ["routes[0].limits.body_bytes_max", { ...base, limits: { bodies_bytes_max: 4 * 1_048_576 - 1 } }],
     ["routes[0].host", { ...base, routes: [{ ...route, host: "https://other.example" }] }],
     ["routes[0].path", { ...base, routes: [{ ...route, path: "/a//b" }] }],
     ["routes[0].upstream.url", { ...base, routes: [{ ...route, upstream }] }],
@@ -147,6 +148,29 @@ test("a new signing key is published for longer than the gateway keeps the key s
   const long = load({ ...base, issuers, broker: { ...broker, key_overlap_s: 300 } });
   assert.ok(long.ok, JSON.stringify(long));
   assert.deepEqual(paths({ ...base, issuers, broker: { ...broker, key_overlap_s: 299 } }), ["broker.key_overlap_s"]);
+});
+
+test("an application and an identity provider that could not be meant are refused", () => {
+  const issuer = base.issuers[0]?.issuer;
+  const application = { name: "hiring", jwks: "jwks.json", orchestrations: ["*"] };
+  const provider = { issuer: "https://idp.example", audience: ["a"], jwks: { url: "https://idp.example/jwks" } };
+  const broker = { issuer, trust_domain: "acme.example", authorization_details_types: ["ranking"] };
+  const cases: [string, Record<string, unknown>][] = [
+    ["broker.applications[1].name", { applications: [application, application] }],
+    ["broker.applications[0].scope[0]", { applications: [{ ...application, scope: ["*:a:b"] }] }],
+    ["broker.applications[0].principals[0]", { applications: [{ ...application, principals: ["*"] }] }],
+    ["broker.applications[0].depth_max", { applications: [{ ...application, depth_max: 6 }] }],
+    [
+      "broker.applications[0].authorization_details[0].type",
+      { applications: [{ ...application, authorization_details: [{ type: "payment" }] }] },
+    ],
+    ["broker.identity_providers[0].issuer", { identity_providers: [{ ...provider, issuer }] }],
+    ["broker.identity_providers[1].issuer", { identity_providers: [provider, provider] }],
+  ];
+  for (const [path, members] of cases) {
+    const found = paths({ ...base, broker: { ...broker, ...members } });
+    assert.ok(found.includes(path), `${path} in ${found.join(" ")}`);
+  }
 });
 
 test("the head of a request may take as long as the whole request", () => {

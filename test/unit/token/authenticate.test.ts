@@ -43,7 +43,13 @@ function authenticator(nonce: "off" | "required" = "off", replay = countingRepla
     keySets,
     limits: { token_bytes_max: 16_384, token_cache_entries: 10 },
   });
-  const proofs = createProofVerifier({ proof: { ...PROOF, nonce }, replay, startedAtMs: 0, nonces: NONCES });
+  const proofs = createProofVerifier({
+    proof: { ...PROOF, nonce },
+    replay,
+    startedAtMs: 0,
+    nonces: NONCES,
+    keyCacheEntries: 100,
+  });
   const failures = createFailedProofs(FAILURES_MAX);
   return createAuthenticator({ tokens, proofs, failures, algorithms: ["ES256", "EdDSA"], nonces: NONCES });
 }
@@ -201,7 +207,7 @@ test("when the issuer's keys must be fetched the answer comes later, and an unre
     keySets: new Map([[ISSUER.issuer, keys]]),
     limits: { token_bytes_max: 16_384, token_cache_entries: 10 },
   });
-  const proofs = createProofVerifier({ proof: PROOF, replay: countingReplay(), startedAtMs: 0 });
+  const proofs = createProofVerifier({ proof: PROOF, replay: countingReplay(), startedAtMs: 0, keyCacheEntries: 100 });
   const authenticate = createAuthenticator({ tokens, proofs, failures: createFailedProofs(1), algorithms: ["ES256"] });
   const facts = {
     authorization: [`DPoP ${TOKEN}`],

@@ -30,6 +30,7 @@ function verifierWith(proof: Partial<ProofConfig> = {}, rest: Partial<ProofVerif
     proof: { ...PROOF, ...proof },
     replay: countingReplay(),
     startedAtMs: NOW_MS - 3_600_000,
+    keyCacheEntries: 100,
     ...rest,
   });
 }
