@@ -47,7 +47,15 @@ export async function createPublicAgent(setup: AgentSetup): Promise<PublicAgent>
     tokenType: answer.token_type,
     thumbprint: await calculateThumbprint(keys.publicKey),
     keys,
-    get: (url) => openid.fetchProtectedResource(config, token, new URL(url), "GET", undefined, undefined, { DPoP }),
+    get: async (url) => {
+      try {
+        return await openid.fetchProtectedResource(config, token, new URL(url), "GET", undefined, undefined, { DPoP });
+      } catch (error) {
+        // A refusal that says what it asks for is an exception to this library; here it is an answer.
+        if (error instanceof openid.WWWAuthenticateChallengeError) return error.response;
+        throw error;
+      }
+    },
   };
 }
 
