@@ -7,7 +7,7 @@ import { tableHead, tableRow } from "./step-table.ts";
 import { AGENT_STEPS } from "./steps/agent-steps.ts";
 import { CONTAINMENT_STEPS } from "./steps/containment-steps.ts";
 import { logStep } from "./steps/log-step.ts";
-import { mcpStep } from "./steps/mcp-step.ts";
+import { MCP_STEPS } from "./steps/mcp-step.ts";
 import { POLICY_STEPS } from "./steps/policy-steps.ts";
 import { TOKEN_STEPS } from "./steps/token-steps.ts";
 
@@ -16,7 +16,7 @@ const RUN_TIMEOUT_MS = 100_000;
 const STEPS: readonly Step[] = [
   ...TOKEN_STEPS,
   ...AGENT_STEPS,
-  mcpStep,
+  ...MCP_STEPS,
   ...POLICY_STEPS,
   ...CONTAINMENT_STEPS,
   logStep,

@@ -1,6 +1,7 @@
 // In: the broker's configuration as worker data. Out: a listening issuer, and log entries as messages.
 // The thread of the signing keys: it is the only one that reads them, and nothing it posts contains them.
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
@@ -14,6 +15,7 @@ import { createProvider } from "./create-provider.ts";
 import { createFeed } from "./feed.ts";
 import { feedAtStart } from "./feed-at-start.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
+import { createSigningKey } from "./keys/signing-keys.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
@@ -21,6 +23,7 @@ import { revokeOrphans } from "./revoke.ts";
 import { openState } from "./state/open-state.ts";
 import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
+import { openAuthority } from "./x509/authority.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -98,7 +101,8 @@ async function start(): Promise<void> {
   const processClock = createClock(clock);
   useProcessClock(processClock);
   const keyRing = await openKeyRing({
-    dataFolder,
+    file: join(dataFolder, "broker", "keys.json"),
+    create: createSigningKey,
     nowMs: processClock.nowMs,
     rotationMs: broker.key_rotation_days * DAY_MS,
     overlapMs: broker.key_overlap_s * 1000,
@@ -109,6 +113,17 @@ async function start(): Promise<void> {
   const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
   const state = openState(dataFolder, processClock.nowMs);
+  const tellKey = (kid: string, what: string) =>
+    log({ level: "info", event: "signing_key", detail: `certificates: ${kid} ${what}` });
+  const authority = !broker.x509_svid
+    ? undefined
+    : await openAuthority({
+        dataFolder,
+        trustDomain: broker.trust_domain,
+        nowMs: processClock.nowMs,
+        onChange: tellKey,
+        onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
+      });
   const feed = createFeed(post);
   const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
   const grants = await openGrants({
@@ -116,6 +131,7 @@ async function start(): Promise<void> {
     publicOrigins,
     keyRing,
     state,
+    authority,
     feed,
     nowMs: processClock.nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
@@ -136,6 +152,7 @@ async function start(): Promise<void> {
     issuer: broker.issuer,
     keyRing,
     keyOverlapS: broker.key_overlap_s,
+    authority,
     onConnectionRefused: (limit, address) =>
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
@@ -152,6 +169,7 @@ async function start(): Promise<void> {
 
   function close(): void {
     keyRing.close();
+    authority?.close();
     sweep.close();
     server.close(() => void state.close().then(() => parentPort?.close()));
     server.closeIdleConnections();

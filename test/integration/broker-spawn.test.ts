@@ -7,11 +7,15 @@ import { createRemoteJWKSet, jwtVerify } from "jose";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
 import {
+  ACCESS_TOKEN,
   APPLICATION,
+  CEILING,
   EXCHANGE_GRANT,
   LAUNCH,
   LAUNCH_GRANT,
   LAUNCH_TOKEN,
+  makeRecord,
+  RECORD,
   startAgentBroker,
   TASK_ID,
 } from "../fixtures/agent-broker.ts";
@@ -203,12 +207,32 @@ test("a launch token lives 30 seconds, and what was spent stays spent after a re
   assert.equal((await issuer.requestSpawn(`${late}x`, makeKey("ES256"))).body["code"], "launch_token_unknown");
 });
 
-test("a launch token is worth nothing to the agents of another application", async (t) => {
+test("what one application gave is worth nothing to the agents of another", async (t) => {
   const issuer = await startAgentBroker(t);
+  const { jwk } = makeKey("ES256");
+  const definition = { ...CEILING, name: "payroll", orchestrations: ["*"], jwks: { keys: [jwk] } };
+  assert.ok((await issuer.broker.call("applications.add", { definition })).ok);
   const launched = await issuer.launch();
-  const key = makeKey("ES256");
-  const form = { client_id: "other.agents", subject_token: launched, subject_token_type: LAUNCH_TOKEN };
-  assert.equal((await issuer.exchange(form, key)).body["code"], "invalid_client");
+  const agent = await issuer.spawn();
+  const [key, delegateKey] = [makeKey("ES256"), makeKey("ES256")];
+  const codes: unknown[] = [];
+  for (const client_id of ["payroll.agents", "nobody.agents"]) {
+    for (const [subject_token, subject_token_type, by] of [
+      [launched, LAUNCH_TOKEN, key],
+      [agent.token, ACCESS_TOKEN, agent.key],
+      [makeRecord(agent, delegateKey), RECORD, delegateKey],
+    ] as const) {
+      codes.push((await issuer.exchange({ client_id, subject_token, subject_token_type }, by)).body["code"]);
+    }
+  }
+  assert.deepEqual(codes, [
+    "launch_token_unknown",
+    "token_invalid",
+    "record_invalid",
+    "invalid_client",
+    "invalid_client",
+    "invalid_client",
+  ]);
   await issuer.spawn(launched, key);
 });
 

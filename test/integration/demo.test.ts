@@ -24,6 +24,7 @@ const STEP_IDS = [
   "revoke-chain",
   "sidecar",
   "mcp",
+  "mcp-argument",
   "policy-edit",
   "job-closes",
   "quarantine",

@@ -30,6 +30,7 @@ const CODES: Readonly<Record<string, string>> = {
   salary: "hiring.salary_is_out_of_scope",
   mcp: "mcp.scope_is_missing",
   delegate: "hiring.scope_is_missing",
+  "mcp-argument": "mcp.arguments_do_not_fit",
   "policy-edit": "hiring.candidate_is_on_hold",
   "job-closes": "hiring.job_is_closed",
 };
