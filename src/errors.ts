@@ -177,6 +177,25 @@ export const REASONS = {
   "policy.not_loaded": unavailable("No policy is loaded."),
   "policy.unknown_obligation": denied(),
 
+  // budget: what the agent, its task or the tool may still use
+  "budget.exhausted": {
+    status: 429,
+    code: "budget_exhausted",
+    title: "A budget for this call is used up; where `Retry-After` is given, wait so long.",
+  },
+  "budget.argument": {
+    status: 400,
+    code: "invalid_amount",
+    title: "An argument that is counted must be there, as a non-negative whole number in minor units.",
+  },
+  "budget.length_required": {
+    status: 411,
+    code: "length_required",
+    title: "The bytes of this body are counted; send it with Content-Length.",
+  },
+  "budget.table_full": unavailable("The gateway cannot count for more agents, tasks or tools at the moment."),
+  "budget.unavailable": unavailable("The gateway cannot read its budgets at the moment."),
+
   // recording
   "audit.unavailable": unavailable("The audit log cannot be written; nothing was sent to the tool."),
   "audit.queue_full": unavailable("The audit log is behind; nothing was sent to the tool."),

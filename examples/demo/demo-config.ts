@@ -58,6 +58,7 @@ export function demoConfig(options: {
       { name: "ats-salary", path: `${candidate}/salary`, methods: ["GET"], resource: salary, upstream: ats },
       {
         name: "mcp-everything",
+        kind: "mcp",
         path: "/mcp",
         methods: ["GET", "POST", "DELETE"],
         resource: { type: "mcp_tools", classification: "public", attributes: { server: "everything" } },

@@ -1,6 +1,7 @@
 // In: the broker's configuration as worker data. Out: a listening issuer, and log entries as messages.
 // The thread of the signing keys: it is the only one that reads them, and nothing it posts contains them.
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
@@ -14,6 +15,7 @@ import { createProvider } from "./create-provider.ts";
 import { createFeed } from "./feed.ts";
 import { feedAtStart } from "./feed-at-start.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
+import { createSigningKey } from "./keys/signing-keys.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
@@ -22,6 +24,7 @@ import { createKeyHistory } from "./state/key-records.ts";
 import { openState } from "./state/open-state.ts";
 import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
+import { openAuthority } from "./x509/authority.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -103,7 +106,8 @@ async function start(): Promise<void> {
   const state = openState(dataFolder, nowMs);
   const keyHistory = createKeyHistory(state.keys, nowMs, logProblem);
   const keyRing = await openKeyRing({
-    dataFolder,
+    file: join(dataFolder, "broker", "keys.json"),
+    create: createSigningKey,
     nowMs,
     rotationMs: broker.key_rotation_days * DAY_MS,
     overlapMs: broker.key_overlap_s * 1000,
@@ -117,6 +121,17 @@ async function start(): Promise<void> {
   const resourceServers = broker.resource_servers.map((server) => ({ ...server, scope: [] }));
   const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
+  const tellKey = (kid: string, what: string) =>
+    log({ level: "info", event: "signing_key", detail: `certificates: ${kid} ${what}` });
+  const authority = !broker.x509_svid
+    ? undefined
+    : await openAuthority({
+        dataFolder,
+        trustDomain: broker.trust_domain,
+        nowMs,
+        onChange: tellKey,
+        onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
+      });
   const feed = createFeed(post);
   const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
   const grants = await openGrants({
@@ -124,6 +139,7 @@ async function start(): Promise<void> {
     publicOrigins,
     keyRing,
     state,
+    authority,
     feed,
     nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
@@ -144,6 +160,7 @@ async function start(): Promise<void> {
     issuer: broker.issuer,
     keyRing,
     keyOverlapS: broker.key_overlap_s,
+    authority,
     onConnectionRefused: (limit, address) =>
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
@@ -159,6 +176,7 @@ async function start(): Promise<void> {
 
   function close(): void {
     keyRing.close();
+    authority?.close();
     sweep.close();
     server.close(() => void state.close().then(() => parentPort?.close()));
     server.closeIdleConnections();

@@ -12,6 +12,8 @@ import { createLogs } from "../telemetry/create-logs.ts";
 import { createIdGenerator } from "../telemetry/request-id.ts";
 import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
 import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
+import { attachCounterTable } from "../budget/counter-table.ts";
+import { createBudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { RevocationGate } from "./revocation-gate.ts";
 import { createAgentLoad } from "./agent-load.ts";
@@ -52,6 +54,10 @@ export function createServices(given: {
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
+    budgets: createBudgetGate(
+      config,
+      start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
+    ),
     revocations,
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({

@@ -14,6 +14,7 @@ import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
+import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
@@ -25,6 +26,8 @@ export interface Refusal extends Challenge {
   readonly allow?: string;
   /** Of a caller who was proven before: see `AuthDenial`. */
   readonly known?: boolean | undefined;
+  /** See `Answer`. */
+  readonly retryAfterS?: number | null | undefined;
 }
 
 export interface Judged {
@@ -38,6 +41,8 @@ export interface Judged {
   readonly quarantined: boolean;
   /** Only on a route of kind `mcp`. */
   readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
+  /** Where a budget matches; nothing is reserved yet. */
+  readonly budget: { readonly counted: Counted; readonly facts: CallFacts } | undefined;
   readonly judgeAgain: () => Denial | null;
 }
 
@@ -150,6 +155,14 @@ export async function judge(
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
   const timeMs = s.clock.nowMs();
+  const facts: CallFacts = {
+    call: mcp?.action.call,
+    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
+    bytes: bytesOf(body.value, headers),
+  };
+  // As it is before this call; what it asks for is reserved once the policy allows it, so that a denial costs nothing.
+  const counted = s.budgets.look(route, agent, facts, timeMs);
+  if (!counted.ok) return err({ denial: counted.error, retryAfterS: counted.error.retryAfterS });
   const input: InputParts = {
     claimsJson: agent.claimsJson,
     route: route.input,
@@ -162,6 +175,7 @@ export async function judge(
     timeMs,
     sourceIp: x.sourceIp,
     gateway: s.config.gateway,
+    budgetJson: counted.value?.inputJson,
   };
   const text = inputText(input);
   const gateInput = (rest: string, atMs: number) => ({
@@ -194,7 +208,7 @@ export async function judge(
     timeMs,
     mode: route.config.mode,
     inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
-    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
+    arguments: facts.arguments,
     query: target.query,
     sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
@@ -215,6 +229,8 @@ export async function judge(
     decision: outcome.decision,
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
+    budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
+    // With the budgets as they were: the call's own part must not end it.
     judgeAgain: () => {
       const now = { ...input, timeMs: s.clock.nowMs() };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
@@ -330,6 +346,12 @@ async function readAction(
   const json = parseJson(bytes.value, route.config.limits.body_depth_max);
   if (!json.ok) return json;
   return ok({ kind: "json", bytes: bytes.value, text: json.value.text, value: json.value.value });
+}
+
+/** Undefined where nobody knows it before the body has ended. */
+function bytesOf({ kind, bytes }: ReadAction, { contentLength }: HeaderFacts): number | undefined {
+  if (kind !== "stream") return bytes?.length ?? 0;
+  return contentLength === undefined ? undefined : Number(contentLength);
 }
 
 interface Settled {

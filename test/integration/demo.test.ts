@@ -17,6 +17,7 @@ const STEP_IDS = [
   "stolen-token",
   "replay",
   "mcp",
+  "mcp-argument",
   "policy-edit",
   "job-closes",
   "quarantine",

@@ -1,4 +1,5 @@
 // In: nothing. Out: every property, in the order in which they run.
+import { BUDGETS } from "./budget.ts";
 import { CLAIMS } from "./claims.ts";
 import { DELEGATION } from "./delegation.ts";
 import { HEADERS } from "./headers.ts";
@@ -25,5 +26,6 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...REDACTION,
   ...LOG_LINES,
   ...POLICY,
+  ...BUDGETS,
   ...SIDECAR,
 ];

@@ -25,6 +25,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
 const CODES: Readonly<Record<string, string>> = {
   salary: "hiring.salary_is_out_of_scope",
   mcp: "mcp.scope_is_missing",
+  "mcp-argument": "mcp.arguments_do_not_fit",
   "policy-edit": "hiring.candidate_is_on_hold",
   "job-closes": "hiring.job_is_closed",
 };
