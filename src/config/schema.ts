@@ -170,7 +170,9 @@ const routeLimits = z.strictObject({
   redact_bytes_max: bytes
     .max(16_777_216)
     .default(2_097_152)
-    .describe("For a response that policy redacts: it is parsed whole, and nothing else runs on its thread meanwhile."),
+    .describe(
+      "For a response that policy redacts, a list of an MCP server, or one event with it: each is parsed whole, and nothing else runs on its thread meanwhile.",
+    ),
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
