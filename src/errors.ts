@@ -124,6 +124,7 @@ export const REASONS = {
   // containment
   "containment.blocked": { status: 403, code: "blocked", title: "This agent is blocked." },
   "containment.drained": { status: 403, code: "blocked", title: "This agent has been drained and is blocked." },
+  "containment.full": unavailable("The gateway holds as many containment entries as it may."),
   "containment.no_monitor": unavailable("This agent is quarantined and no monitor is configured."),
   "containment.stale": unavailable("The gateway cannot read the containment state."),
 

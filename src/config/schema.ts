@@ -170,7 +170,9 @@ const routeLimits = z.strictObject({
   redact_bytes_max: bytes
     .max(16_777_216)
     .default(2_097_152)
-    .describe("For a response that policy redacts: it is parsed whole, and nothing else runs on its thread meanwhile."),
+    .describe(
+      "For a response that policy redacts, a list of an MCP server, or one event with it: each is parsed whole, and nothing else runs on its thread meanwhile.",
+    ),
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
@@ -429,6 +431,10 @@ const broker = z.strictObject({
     .array(identityProvider)
     .default([])
     .describe("Whose tokens prove for whom an agent is launched."),
+  x509_svid: z
+    .boolean()
+    .default(false)
+    .describe("Agents may ask for a certificate of their key (X.509-SVID), from an authority of this issuer."),
   resource_servers: z
     .array(z.strictObject({ client_id: name, jwks: filePath.describe("JWKS file with its public keys.") }))
     .default([])

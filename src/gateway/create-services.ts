@@ -21,6 +21,7 @@ import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
+import { limitLines } from "./limit-lines.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
@@ -90,6 +91,7 @@ export function createServices(given: {
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
     notify,
+    tell: limitLines(notify, clock.monotonicMs),
     draining: false,
     inFlight: 0,
     idle() {

@@ -14,6 +14,7 @@ import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
+import { applyObligations, type Settled } from "./apply-obligations.ts";
 import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
@@ -195,7 +196,9 @@ export async function judge(
   x.decisionId = s.nextId();
   x.revision = judgement.revision;
   const outcome = settle(judgement.result);
-  const quarantined = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
+  const applied = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
+  const quarantined = applied.toMonitor;
+  const denial = outcome.denial ?? applied.denial;
   s.logs.decision({
     requestId: x.requestId,
     decisionId: x.decisionId,
@@ -212,13 +215,13 @@ export async function judge(
     query: target.query,
     sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
-    reason: outcome.denial?.reason ?? "",
-    detail: outcome.denial?.detail ?? "",
+    reason: denial?.reason ?? "",
+    detail: denial?.detail ?? "",
     evaluationUs: judgement.evaluationUs,
   });
-  if (outcome.denial !== null) {
-    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(outcome.denial.reason);
-    if (!relaxed) return refuse(outcome.denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null) {
+    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason);
+    if (!relaxed) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
   }
   return ok({
     route,
@@ -234,8 +237,8 @@ export async function judge(
     judgeAgain: () => {
       const now = { ...input, timeMs: s.clock.nowMs() };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
-      const { denial } = again;
-      applyObligations(s, x, agent, route, again, quarantined);
+      const full = applyObligations(s, x, agent, route, again, quarantined).denial;
+      const denial = again.denial ?? full;
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.
       if (denial === null && !sameOnResponse(again.decision, outcome.decision)) {
         return deny("policy.denied", "the policy asks for other obligations now");
@@ -354,12 +357,6 @@ function bytesOf({ kind, bytes }: ReadAction, { contentLength }: HeaderFacts): n
   return contentLength === undefined ? undefined : Number(contentLength);
 }
 
-interface Settled {
-  readonly decision: Decision;
-  /** Null where the policy allows. */
-  readonly denial: Denial | null;
-}
-
 function settle(result: Result<Decision, Denial>): Settled {
   if (!result.ok) return { decision: NO_DECISION, denial: result.error };
   if (result.value.allow) return { decision: result.value, denial: null };
@@ -369,42 +366,6 @@ function settle(result: Result<Decision, Denial>): Settled {
 
 function sameOnResponse({ obligations: a }: Decision, { obligations: b }: Decision): boolean {
   return a.max_response_bytes === b.max_response_bytes && (a.redact ?? []).join("\n") === (b.redact ?? []).join("\n");
-}
-
-/** Alerts and containment. Returns whether this very exchange goes to the monitor instead of the tool. */
-function applyObligations(
-  s: Services,
-  x: ExchangeFacts,
-  agent: Agent,
-  route: Route,
-  outcome: Settled,
-  quarantined: boolean,
-): boolean {
-  const { alert, containment } = outcome.decision.obligations;
-  if (alert !== undefined) {
-    s.notify({
-      type: "alert",
-      severity: alert,
-      fields: {
-        request_id: x.requestId,
-        decision_id: x.decisionId,
-        agent: agent.refs.agent,
-        route: route.config.name,
-        reasons: outcome.decision.reasons.map((reason) => reason.code).join(" "),
-      },
-    });
-  }
-  // A denial that `observe` relaxes contains nobody.
-  if (containment === undefined || (outcome.denial !== null && route.config.mode === "observe")) return quarantined;
-  s.containment.containHere(agent.refs.agent, containment);
-  s.notify({
-    type: "contain",
-    agent: agent.refs.agent,
-    mode: containment,
-    by: `policy:${x.decisionId}`,
-    reason: outcome.decision.reasons.map((reason) => reason.code).join(" ") || "obligation of the policy",
-  });
-  return true;
 }
 
 /** RFC 9449 section 7.1, for a token that was good when it was verified. */

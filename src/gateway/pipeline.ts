@@ -188,7 +188,7 @@ async function guarded(
   } catch (error) {
     x.errorId = s.nextId();
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    s.notify({
+    s.tell({
       type: "service",
       level: "error",
       message: "an exchange failed unexpectedly and was denied",

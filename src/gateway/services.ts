@@ -23,6 +23,7 @@ import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
 import type { SessionBinding } from "./mcp-session.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { LimitedLine } from "./limit-lines.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
@@ -99,6 +100,8 @@ export interface Services {
   readonly seen: SeenAgents;
   readonly nextId: () => string;
   readonly notify: (message: FromThread) => void;
+  /** What a caller can cause with each of its exchanges; within a budget. */
+  readonly tell: (line: LimitedLine) => void;
   /** True after SIGTERM: exchanges in flight end, new ones are refused. */
   draining: boolean;
   inFlight: number;

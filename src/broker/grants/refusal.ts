@@ -30,6 +30,7 @@ export const REFUSALS = {
   target_unknown: ["invalid_target", "resource is not one of this gateway's origins"],
   target_wider: ["invalid_target", "resource is not the one that was granted"],
   proof_required: ["invalid_dpop_proof", "a DPoP proof of the agent's key is required"],
+  svid_unavailable: ["invalid_request", "this issuer gives no certificates"],
   launch_token_unknown: ["invalid_grant", "there is no such launch token"],
   launch_token_expired: ["invalid_grant", "the launch token has expired"],
   launch_token_spent: ["invalid_grant", "the launch token was used before"],

@@ -13,6 +13,7 @@ import { launch, LAUNCH_GRANT, LAUNCH_PARAMETERS, LAUNCH_TOKEN_TYPE } from "./la
 import { type Parameters, textOf } from "./read-parameters.ts";
 import { GrantRefusal, type Refusal, Unavailable } from "./refusal.ts";
 import { renew } from "./renew.ts";
+import { requestedSvid } from "./request-svid.ts";
 import { type ExchangeRequest, spawn } from "./spawn.ts";
 
 /** RFC 8693 section 2.1. */
@@ -27,6 +28,7 @@ const EXCHANGE_PARAMETERS = [
   "constraints",
   "resource",
   "manifest",
+  "requested_svid",
 ] as const;
 
 interface Exchange {
@@ -66,10 +68,11 @@ export function registerGrants(provider: Provider, context: GrantContext): void 
       if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
       if (exchange === undefined) throw new GrantRefusal({ code: "subject_token_type_unknown" });
       if (subjectToken === undefined) throw new GrantRefusal({ code: "request_malformed", detail: "subject_token" });
+      const svid = valueOf(requestedSvid(ctx, parameters, jkt, context));
       const signed = valueOf(
         await written(exchange.run({ parameters, application, subjectToken, jkt }, context), context),
       );
-      ctx.body = tokenAnswer(signed, context.nowMs());
+      ctx.body = { ...tokenAnswer(signed, context.nowMs()), ...svid(signed) };
       tellIssued(signed, exchange.event, context);
     },
     EXCHANGE_PARAMETERS,
