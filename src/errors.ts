@@ -124,6 +124,7 @@ export const REASONS = {
   // containment
   "containment.blocked": { status: 403, code: "blocked", title: "This agent is blocked." },
   "containment.drained": { status: 403, code: "blocked", title: "This agent has been drained and is blocked." },
+  "containment.full": unavailable("The gateway holds as many containment entries as it may."),
   "containment.no_monitor": unavailable("This agent is quarantined and no monitor is configured."),
   "containment.stale": unavailable("The gateway cannot read the containment state."),
 
@@ -176,6 +177,25 @@ export const REASONS = {
   "policy.suspended": denied("This action is suspended after it made the policy run too long."),
   "policy.not_loaded": unavailable("No policy is loaded."),
   "policy.unknown_obligation": denied(),
+
+  // budget: what the agent, its task or the tool may still use
+  "budget.exhausted": {
+    status: 429,
+    code: "budget_exhausted",
+    title: "A budget for this call is used up; where `Retry-After` is given, wait so long.",
+  },
+  "budget.argument": {
+    status: 400,
+    code: "invalid_amount",
+    title: "An argument that is counted must be there, as a non-negative whole number in minor units.",
+  },
+  "budget.length_required": {
+    status: 411,
+    code: "length_required",
+    title: "The bytes of this body are counted; send it with Content-Length.",
+  },
+  "budget.table_full": unavailable("The gateway cannot count for more agents, tasks or tools at the moment."),
+  "budget.unavailable": unavailable("The gateway cannot read its budgets at the moment."),
 
   // recording
   "audit.unavailable": unavailable("The audit log cannot be written; nothing was sent to the tool."),

@@ -47,7 +47,15 @@ export async function createPublicAgent(setup: AgentSetup): Promise<PublicAgent>
     tokenType: answer.token_type,
     thumbprint: await calculateThumbprint(keys.publicKey),
     keys,
-    get: (url) => openid.fetchProtectedResource(config, token, new URL(url), "GET", undefined, undefined, { DPoP }),
+    async get(url) {
+      try {
+        return await openid.fetchProtectedResource(config, token, new URL(url), "GET", undefined, undefined, { DPoP });
+      } catch (error) {
+        // A refusal that says where tokens come from (RFC 9728) is thrown by the client; it is an answer all the same.
+        if (error instanceof openid.WWWAuthenticateChallengeError) return error.response;
+        throw error;
+      }
+    },
   };
 }
 
@@ -85,6 +93,8 @@ export function claimsOf(token: string): Record<string, unknown> {
 export async function verdictOf(response: Response): Promise<string> {
   const text = await response.text();
   if (response.ok) return String(response.status);
-  const { code } = JSON.parse(text) as { code?: unknown };
+  const body = JSON.parse(text) as { code?: unknown; error?: { data?: { code?: unknown } } };
+  // Where the gateway speaks MCP, its answer is a JSON-RPC error.
+  const code = body.code ?? body.error?.data?.code;
   return `${response.status} ${typeof code === "string" ? code : "without a code"}`;
 }

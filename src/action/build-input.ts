@@ -51,6 +51,8 @@ export interface InputParts {
   readonly timeMs: number;
   readonly sourceIp: string;
   readonly gateway: string;
+  /** `input.budget`, where a budget matches. */
+  readonly budgetJson?: string | undefined;
 }
 
 /**
@@ -62,7 +64,7 @@ export interface InputText {
   readonly beforeArguments: string;
   /** `,"http":{..}},"resource":{..,"query":` */
   readonly afterArguments: string;
-  /** `},"environment":{..}` */
+  /** `},"environment":{..}`, and `,"budget":{..}` */
   readonly afterQuery: string;
 }
 
@@ -80,7 +82,7 @@ export function inputText(parts: InputParts, text: (value: string) => string = j
       `"params":${jsonRecord(parts.params, text)},"host":${text(parts.host)},"path":[${path}],"query":`,
     afterQuery:
       `},"environment":{"time":"${isoTime(parts.timeMs)}","source_ip":${text(parts.sourceIp)},` +
-      `"gateway":${text(parts.gateway)}}`,
+      `"gateway":${text(parts.gateway)}}${parts.budgetJson === undefined ? "" : `,"budget":${parts.budgetJson}`}`,
   };
 }
 

@@ -31,13 +31,17 @@ interface Row {
   readonly at_ms: number;
 }
 
-export function createContainmentStore(db: DatabaseSync): ContainmentStore {
+/** Changes that are remembered, some 30 MiB on disk; the audit log has them all. One change is one epoch. */
+export const HISTORY_LINES_MAX = 100_000;
+
+export function createContainmentStore(db: DatabaseSync, historyLinesMax = HISTORY_LINES_MAX): ContainmentStore {
   const readEpoch = db.prepare("SELECT epoch FROM containment_epoch");
   const writeEpoch = db.prepare("UPDATE containment_epoch SET epoch = ?");
   const readEntries = db.prepare("SELECT * FROM containment_entry ORDER BY at_ms, level, id");
   const putEntry = db.prepare("INSERT OR REPLACE INTO containment_entry VALUES (?, ?, ?, ?, ?, ?, ?)");
   const removeEntry = db.prepare("DELETE FROM containment_entry WHERE level = ? AND id = ?");
   const putHistory = db.prepare("INSERT INTO containment_history VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const forgetHistory = db.prepare("DELETE FROM containment_history WHERE epoch <= ?");
   const readHistory = db.prepare("SELECT * FROM containment_history WHERE epoch < ? ORDER BY epoch DESC LIMIT ?");
 
   function epoch(): number {
@@ -69,6 +73,7 @@ export function createContainmentStore(db: DatabaseSync): ContainmentStore {
         } else {
           throw new TypeError("a containment change sets one entry, or releases one with a note");
         }
+        forgetHistory.run(next - historyLinesMax);
         writeEpoch.run(next);
       });
     },

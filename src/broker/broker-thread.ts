@@ -1,6 +1,7 @@
 // In: the broker's configuration as worker data. Out: a listening issuer, and log entries as messages.
 // The thread of the signing keys: it is the only one that reads them, and nothing it posts contains them.
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import type { errors, Provider } from "oidc-provider";
 import { createClock, readMonotonicMs } from "../lib/clock.ts";
@@ -14,13 +15,16 @@ import { createProvider } from "./create-provider.ts";
 import { createFeed } from "./feed.ts";
 import { feedAtStart } from "./feed-at-start.ts";
 import { openKeyRing } from "./keys/key-ring.ts";
+import { createSigningKey } from "./keys/signing-keys.ts";
 import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
 import { revokeOrphans } from "./revoke.ts";
+import { createKeyHistory } from "./state/key-records.ts";
 import { openState } from "./state/open-state.ts";
 import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
+import { openAuthority } from "./x509/authority.ts";
 
 /** A token request takes milliseconds; after this an open connection is cut. */
 const CLOSE_TIMEOUT_MS = 2000;
@@ -97,18 +101,37 @@ function logEvents(provider: Provider): void {
 async function start(): Promise<void> {
   const processClock = createClock(clock);
   useProcessClock(processClock);
+  const { nowMs } = processClock;
+  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
+  const state = openState(dataFolder, nowMs);
+  const keyHistory = createKeyHistory(state.keys, nowMs, logProblem);
   const keyRing = await openKeyRing({
-    dataFolder,
-    nowMs: processClock.nowMs,
+    file: join(dataFolder, "broker", "keys.json"),
+    create: createSigningKey,
+    nowMs,
     rotationMs: broker.key_rotation_days * DAY_MS,
     overlapMs: broker.key_overlap_s * 1000,
-    onChange: (kid, what) => log({ level: "info", event: "signing_key", detail: `${kid} ${what}` }),
+    onChange: (kid, what) => {
+      log({ level: "info", event: "signing_key", detail: `${kid} ${what}` });
+      keyHistory.changed();
+    },
     onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
   });
+  keyHistory.follow(keyRing);
   const resourceServers = broker.resource_servers.map((server) => ({ ...server, scope: [] }));
   const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
-  const state = openState(dataFolder, processClock.nowMs);
+  const tellKey = (kid: string, what: string) =>
+    log({ level: "info", event: "signing_key", detail: `certificates: ${kid} ${what}` });
+  const authority = !broker.x509_svid
+    ? undefined
+    : await openAuthority({
+        dataFolder,
+        trustDomain: broker.trust_domain,
+        nowMs,
+        onChange: tellKey,
+        onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
+      });
   const feed = createFeed(post);
   const alerts = createLineBudget(ALERT_LINES_MAX, LINES_MS);
   const grants = await openGrants({
@@ -116,8 +139,9 @@ async function start(): Promise<void> {
     publicOrigins,
     keyRing,
     state,
+    authority,
     feed,
-    nowMs: processClock.nowMs,
+    nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
   });
   const provider = createProvider({
@@ -136,12 +160,12 @@ async function start(): Promise<void> {
     issuer: broker.issuer,
     keyRing,
     keyOverlapS: broker.key_overlap_s,
+    authority,
     onConnectionRefused: (limit, address) =>
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
 
-  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
-  const sweep = startSweep(state, processClock.nowMs, logProblem);
+  const sweep = startSweep(state, nowMs, logProblem);
   const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
   const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
   parentPort?.on("message", (message: ToBroker) => {
@@ -152,6 +176,7 @@ async function start(): Promise<void> {
 
   function close(): void {
     keyRing.close();
+    authority?.close();
     sweep.close();
     server.close(() => void state.close().then(() => parentPort?.close()));
     server.closeIdleConnections();

@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Provider } from "oidc-provider";
 import type { KeyRing } from "./keys/key-ring.ts";
+import type { CertificateAuthority } from "./x509/authority.ts";
 import { type ConnectionLimit, createPeerConnections, limitConnections } from "../lib/limit-connections.ts";
 import { SIGNATURE_ALGORITHMS } from "./create-provider.ts";
 import { INTROSPECTION_PATH, REVOCATION_PATH } from "./token-endpoints.ts";
@@ -25,6 +26,17 @@ const TOKEN_REQUESTS_MAX = 128;
 /** Longest time that a cache on the way may keep a document; of the key set at most a tenth of the overlap. */
 const DOCUMENT_MAX_AGE_S = 60;
 
+const JSON_TYPE = "application/json; charset=utf-8";
+/** RFC 8555 section 9.1. */
+const PEM_TYPE = "application/pem-certificate-chain";
+
+interface Document {
+  readonly text: () => string;
+  readonly maxAgeS: number;
+  /** JSON where absent. */
+  readonly type?: string;
+}
+
 /** What oidc-provider serves; everything else never reaches it. */
 const ENDPOINTS: ReadonlySet<string> = new Set(["/token", REVOCATION_PATH, INTROSPECTION_PATH, RELEASE_PATH]);
 
@@ -34,6 +46,8 @@ export function createBrokerServer(options: {
   readonly keyRing: KeyRing;
   /** For how long a key is published before it signs. */
   readonly keyOverlapS: number;
+  /** Undefined where `broker.x509_svid` is off. */
+  readonly authority?: Pick<CertificateAuthority, "roots" | "bundle"> | undefined;
   readonly onConnectionRefused: (limit: ConnectionLimit, address: string) => void;
 }): Server {
   const { provider, issuer } = options;
@@ -43,11 +57,16 @@ export function createBrokerServer(options: {
 
   const metadata = JSON.stringify(metadataDocument(issuer));
   const keySetMaxAgeS = Math.min(DOCUMENT_MAX_AGE_S, Math.floor(options.keyOverlapS / 10));
-  const documents = new Map([
+  const { authority } = options;
+  const documents = new Map<string, Document>([
     ["/.well-known/oauth-authorization-server", { text: () => metadata, maxAgeS: DOCUMENT_MAX_AGE_S }],
     ["/.well-known/openid-configuration", { text: () => metadata, maxAgeS: DOCUMENT_MAX_AGE_S }],
     ["/jwks", { text: () => options.keyRing.published, maxAgeS: keySetMaxAgeS }],
   ]);
+  if (authority !== undefined) {
+    documents.set("/ca.pem", { text: () => authority.roots, maxAgeS: DOCUMENT_MAX_AGE_S, type: PEM_TYPE });
+    documents.set("/bundle", { text: () => authority.bundle, maxAgeS: DOCUMENT_MAX_AGE_S });
+  }
   let inFlight = 0;
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
@@ -57,7 +76,7 @@ export function createBrokerServer(options: {
       if (request.method !== "GET" && request.method !== "HEAD")
         return refuse(response, 405, "invalid_request", "use GET");
       response.setHeader("cache-control", `public, max-age=${document.maxAgeS}`);
-      return sendJson(response, 200, document.text());
+      return send(response, 200, document.text(), document.type ?? JSON_TYPE);
     }
     if (!ENDPOINTS.has(path)) return refuse(response, 404, "not_found", "no such endpoint");
     if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");
@@ -124,11 +143,9 @@ function metadataDocument(issuer: string) {
 function refuse(response: ServerResponse, status: number, error: string, description: string): void {
   // What follows on this connection was meant for a request that is not read to its end.
   response.setHeader("connection", "close");
-  sendJson(response, status, JSON.stringify({ error, error_description: description, code: error }));
+  send(response, status, JSON.stringify({ error, error_description: description, code: error }), JSON_TYPE);
 }
 
-function sendJson(response: ServerResponse, status: number, text: string): void {
-  response
-    .writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": Buffer.byteLength(text) })
-    .end(text);
+function send(response: ServerResponse, status: number, text: string, type: string): void {
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text) }).end(text);
 }

@@ -12,6 +12,7 @@ import type { GrantContext } from "./grants/grant-context.ts";
 import { createSubjectVerifier } from "./grants/verify-subject.ts";
 import type { KeyRing } from "./keys/key-ring.ts";
 import { checkApplicationKeys } from "./state/applications.ts";
+import type { CertificateAuthority } from "./x509/authority.ts";
 import type { BrokerState } from "./state/open-state.ts";
 
 export async function openGrants(options: {
@@ -19,11 +20,12 @@ export async function openGrants(options: {
   readonly publicOrigins: readonly string[];
   readonly keyRing: KeyRing;
   readonly state: BrokerState;
+  readonly authority?: CertificateAuthority | undefined;
   readonly feed: Feed;
   readonly nowMs: () => number;
   readonly tell: (entry: BrokerLog) => void;
 }): Promise<GrantContext> {
-  const { broker, publicOrigins, keyRing, state, feed, nowMs, tell } = options;
+  const { broker, publicOrigins, keyRing, state, authority, feed, nowMs, tell } = options;
   await putConfigured(broker, state);
   const publishers = new Map<string, readonly PublicKey[]>();
   for (const { name, jwks } of broker.publishers) {
@@ -44,6 +46,7 @@ export async function openGrants(options: {
     detailsTypes: new Set(broker.authorization_details_types),
     publishers,
     subjects: createSubjectVerifier(broker.identity_providers, files),
+    authority,
     feed,
     nowMs,
     tell,

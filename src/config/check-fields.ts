@@ -1,5 +1,6 @@
 // In: a configuration whose parts are well-formed. Out: a problem wherever two parts contradict each other.
 import { parsePathTemplate, templatesClash } from "../action/path-template.ts";
+import { checkBudgets } from "./check-budgets.ts";
 import { BODY_SHARE } from "../lib/body-share.ts";
 import type { Report } from "./config-problem.ts";
 import type { ConfigView, ParsedConfig } from "./config-view.ts";
@@ -16,6 +17,7 @@ export function checkFields(view: ConfigView, report: Report): void {
   checkRoutes(view, report);
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, report);
   checkBroker(view, report);
+  checkBudgets(view, report);
   if (view.policy?.bundle !== undefined && view.policy.source !== undefined) {
     report("policy.source", "Both a bundle and a source folder are named.", "Keep one of them.");
   }
@@ -25,6 +27,7 @@ function checkUnique(view: ConfigView, report: Report): void {
   const lists: [string, string, readonly (string | undefined)[]][] = [
     ["listeners", ".name", view.listeners.map((listener) => listener?.name)],
     ["routes", ".name", view.routes.map((route) => route?.name)],
+    ["budgets", ".name", view.budgets.map((budget) => budget?.name)],
     ["issuers", ".issuer", view.issuers.map((issuer) => issuer?.issuer)],
     ["broker.clients", ".client_id", view.broker?.clients.map((client) => client.client_id) ?? []],
     ["broker.resource_servers", ".client_id", view.broker?.resource_servers.map((server) => server.client_id) ?? []],

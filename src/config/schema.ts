@@ -170,7 +170,9 @@ const routeLimits = z.strictObject({
   redact_bytes_max: bytes
     .max(16_777_216)
     .default(2_097_152)
-    .describe("For a response that policy redacts: it is parsed whole, and nothing else runs on its thread meanwhile."),
+    .describe(
+      "For a response that policy redacts, a list of an MCP server, or one event with it: each is parsed whole, and nothing else runs on its thread meanwhile.",
+    ),
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
@@ -218,6 +220,46 @@ const route = z.strictObject({
   upstream,
 });
 
+const budgetCount = z.int().positive();
+
+const budget = z.strictObject({
+  name,
+  match: z
+    .strictObject({
+      routes: z.array(name).min(1).optional().describe("Names of routes; all where absent."),
+      tools: z
+        .array(z.string().min(1))
+        .min(1)
+        .optional()
+        .describe("Names of tools as policy sees them, on routes of both kinds; every call where absent."),
+    })
+    .prefault({}),
+  per: z
+    .array(z.enum(["agent", "task", "tool"]))
+    .min(1)
+    .describe("For what there is a counter of its own: each agent, task or tool, or each pair or triple of them."),
+  calls_per_minute: budgetCount.optional(),
+  calls_total: budgetCount.optional(),
+  request_bytes_total: budgetCount.optional().describe("Bytes of request bodies."),
+  concurrent: budgetCount.optional().describe("Calls whose answer has not ended, over all data threads."),
+  sum: z
+    .strictObject({
+      argument: z
+        .string()
+        .regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "write a JSON pointer such as `/amount`")
+        .describe("JSON pointer into the arguments: a non-negative whole number, in minor units."),
+      max: z.int().nonnegative(),
+      required: z.boolean().default(true).describe("Whether a call without the argument is refused; else it counts 0."),
+    })
+    .optional(),
+  keep_s: z
+    .int()
+    .min(3600)
+    .max(31_622_400)
+    .default(86_400)
+    .describe("How long a counter is kept after the last token that used it has expired; then it begins at 0 again."),
+});
+
 const policy = z.strictObject({
   bundle: filePath.optional().describe("A built bundle (tar.gz). Default: the one that ships with Cordon."),
   source: filePath.optional().describe("A folder of Rego, built with `opa` at every change."),
@@ -251,6 +293,12 @@ const limits = z.strictObject({
   exchanges_per_agent_max: z.int().positive().default(500).describe("In flight, for each data thread."),
   streams_max: z.int().positive().default(2000).describe("Open event streams and tunnels, for each data thread."),
   streams_per_agent_max: z.int().positive().default(50).describe("Of one agent, for each data thread."),
+  budget_entries: z
+    .int()
+    .min(64)
+    .max(2 ** 20)
+    .default(65_536)
+    .describe("Counters of `budgets`, for all threads together; where they are full, calls are refused."),
   bodies_bytes_max: bytes
     .default(268_435_456)
     .describe(
@@ -383,6 +431,10 @@ const broker = z.strictObject({
     .array(identityProvider)
     .default([])
     .describe("Whose tokens prove for whom an agent is launched."),
+  x509_svid: z
+    .boolean()
+    .default(false)
+    .describe("Agents may ask for a certificate of their key (X.509-SVID), from an authority of this issuer."),
   resource_servers: z
     .array(z.strictObject({ client_id: name, jwks: filePath.describe("JWKS file with its public keys.") }))
     .default([])
@@ -415,6 +467,7 @@ export const configSchema = z.strictObject({
     .strictObject({ monitor: upstream })
     .optional()
     .describe("Where the allowed exchanges of quarantined agents go instead of the tool."),
+  budgets: z.array(budget).max(100).default([]).describe("What agents, tasks and tools may use."),
   policy: policy.prefault({}),
   limits: limits.prefault({}),
   logs: logs.prefault({}),
@@ -428,6 +481,7 @@ export type ListenerConfig = Config["listeners"][number];
 export type IssuerConfig = Config["issuers"][number];
 export type ProofConfig = Config["proof"];
 export type RouteConfig = Config["routes"][number];
+export type BudgetConfig = Config["budgets"][number];
 export type UpstreamConfig = RouteConfig["upstream"];
 export type BrokerConfig = NonNullable<Config["broker"]>;
 export type LimitsConfig = Config["limits"];

@@ -20,7 +20,15 @@ export interface ContainmentState {
   /** One map look-up for each reference. The strictest of them wins; `draining` still allows. */
   modeFor(refs: ContainmentRefs, nowMs: number): ContainmentVerdict;
   entries(): ContainmentEntry[];
+  find(level: Level, id: string): ContainmentEntry | undefined;
+  /** Entries in force. */
+  readonly size: number;
 }
+
+/** Each thread holds all of them, a few hundred bytes each. A policy adds none beyond; what it asks for is refused. */
+export const ENTRIES_MAX = 100_000;
+/** On top of them, so that operators are not left without means where a policy has used up the others. */
+export const ENTRIES_OF_OPERATORS = 10_000;
 
 const ACTIVE: ContainmentVerdict = Object.freeze({ mode: "active" });
 
@@ -99,6 +107,12 @@ export function createContainmentState(): ContainmentState {
       if (rank === RANK_BLOCKED) return { mode: "blocked", entry: strictest, reason: "containment.blocked" };
       if (rank === RANK_DRAINED) return { mode: "blocked", entry: strictest, reason: "containment.drained" };
       return { mode: strictest.mode, entry: strictest };
+    },
+
+    find: (level, id) => byLevel[level].get(id),
+
+    get size() {
+      return total;
     },
 
     entries() {

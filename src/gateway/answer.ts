@@ -18,6 +18,8 @@ export interface Answer extends Challenge {
   readonly requestId: string;
   /** Value of `Allow` for a 405. */
   readonly allow?: string | undefined;
+  /** Of a 429 or 503: null where waiting does not help; RETRY_AFTER_S where absent. */
+  readonly retryAfterS?: number | null | undefined;
   /** The rest of the request was not read: the connection cannot be used again. */
   readonly close: boolean;
   /** Where the caller speaks MCP: the id of its request, and the versions that are spoken here. */
@@ -63,7 +65,8 @@ function headersOf(answer: Answer, body: string): string[] {
   if (answer.wwwAuthenticate !== undefined) headers.push("www-authenticate", answer.wwwAuthenticate);
   if (answer.dpopNonce !== undefined) headers.push("dpop-nonce", answer.dpopNonce);
   if (answer.allow !== undefined) headers.push("allow", answer.allow);
-  if (status === 429 || status === 503) headers.push("retry-after", String(RETRY_AFTER_S));
+  const retryAfterS = answer.retryAfterS === undefined ? RETRY_AFTER_S : answer.retryAfterS;
+  if ((status === 429 || status === 503) && retryAfterS !== null) headers.push("retry-after", String(retryAfterS));
   if (answer.close) headers.push("connection", "close");
   return headers;
 }

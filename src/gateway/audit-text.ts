@@ -2,6 +2,7 @@
 // Trusts: the ids that this gateway made. What belongs to an agent is serialised and made safe once, not twice an exchange.
 // Metadata and content hashes only (standards, section 1): never a body, a query or a credential.
 import { loggedName } from "../action/mcp/action-text.ts";
+import { budgetRecord } from "../budget/budget-text.ts";
 import { cutJsonText, jsonText } from "../lib/json-text.ts";
 import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
@@ -12,7 +13,8 @@ import type { Outcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Route } from "./services.ts";
 
 /** What an intent tells of the exchange and of its judgement. */
-export type IntentFacts = Pick<ExchangeFacts, "method" | "path" | "requestId" | "decisionId" | "trace" | "revision">;
+export type IntentFacts = Pick<ExchangeFacts, "method" | "path" | "requestId" | "decisionId" | "trace" | "revision"> &
+  Partial<Pick<ExchangeFacts, "reservation">>;
 export interface IntentJudgement extends Pick<Judged, "agent" | "decision" | "quarantined"> {
   readonly mcp?: Judged["mcp"];
   readonly route: Pick<Route, "input" | "config">;
@@ -63,12 +65,13 @@ export function intentText(x: IntentFacts, judged: IntentJudgement, timeMs: numb
       `"resource":{"route":${jsonText(route.config.name)},"type":${jsonText(route.config.resource.type)},` +
       `"path":${jsonText(x.path)}}`,
   );
+  const budget = x.reservation === undefined ? "" : `,"budget":${budgetRecord(x.reservation.demands)}`;
   const revision = x.revision === undefined ? NO_REVISION : revisionText(x.revision).members;
   return (
     `{"type":"intent","at":"${isoTime(timeMs)}","request_id":"${x.requestId}","decision_id":"${x.decisionId}",` +
     `"trace_id":"${x.trace.traceId}",${agentText(agent).members},${asked},${revision},` +
     `"containment_epoch":${containmentEpoch},"verdict":"${decision.allow ? "allow" : "observed_deny"}",` +
-    `"destination":"${quarantined ? "monitor" : "tool"}"}`
+    `"destination":"${quarantined ? "monitor" : "tool"}"${budget}}`
   );
 }
 

@@ -1,6 +1,6 @@
 // In: an agent, and the epoch in shared memory. Out: the mode in force for it at this very moment.
 // A thread never judges by an old state: where the shared epoch is ahead, it first reads what the supervisor has sent.
-import type { ContainmentState, ContainmentVerdict } from "../containment/containment-state.ts";
+import { type ContainmentState, type ContainmentVerdict, ENTRIES_MAX } from "../containment/containment-state.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { ContainmentDelta } from "../containment/state.ts";
 import { type Denial, deny } from "../errors.ts";
@@ -12,8 +12,11 @@ export interface ContainmentGate {
   /** The denial that the mode means, or null where the exchange goes on. */
   check(verdict: ContainmentVerdict): Denial | null;
   apply(delta: ContainmentDelta): "applied" | "gap";
-  /** Contains an agent on this thread at once, until the supervisor's own change for it arrives. Never loosens. */
-  containHere(agentId: string, mode: "quarantined" | "blocked"): void;
+  /**
+   * Contains an agent on this thread at once, until the supervisor's own change for it arrives. Never loosens. `known`:
+   * it is contained, or was told to the supervisor before. `full`: there is no room for one more, and nothing changed.
+   */
+  containHere(agentId: string, mode: "quarantined" | "blocked"): "new" | "known" | "full";
 }
 
 /** The gate of one thread. `readControl` reads every message that waits on the control port. */
@@ -22,8 +25,9 @@ export function createContainmentGate(options: {
   readonly epoch: EpochWords;
   readonly readControl: () => void;
   readonly nowMs: () => number;
+  readonly entriesMax?: number;
 }): ContainmentGate {
-  const { state, epoch, readControl, nowMs } = options;
+  const { state, epoch, readControl, nowMs, entriesMax = ENTRIES_MAX } = options;
   const here = new Map<string, "quarantined" | "blocked">();
   /** Also of the agents that delegated to this one. */
   function strictestHere({ agent, ancestors }: ContainmentRefs): "quarantined" | "blocked" | undefined {
@@ -65,7 +69,11 @@ export function createContainmentGate(options: {
       return result;
     },
     containHere(agentId, mode) {
-      if (here.get(agentId) !== "blocked") here.set(agentId, mode);
+      const modes = [here.get(agentId), state.find("agent", agentId)?.mode];
+      if (modes.includes("blocked") || modes.includes(mode)) return "known";
+      if (modes.every((one) => one === undefined) && state.size + here.size >= entriesMax) return "full";
+      here.set(agentId, mode);
+      return "new";
     },
   };
 }

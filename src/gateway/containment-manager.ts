@@ -2,7 +2,7 @@
 // What tightens is enforced first and written at once after it; what loosens is written first. One change at a time.
 import type { Applied } from "../admin/control-plane.ts";
 import type { ContainmentStore, ReleaseNote } from "../admin/containment-store.ts";
-import { createContainmentState } from "../containment/containment-state.ts";
+import { createContainmentState, ENTRIES_MAX, ENTRIES_OF_OPERATORS } from "../containment/containment-state.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level } from "../containment/state.ts";
 import type { ContainmentChange } from "../containment/validate-change.ts";
@@ -16,6 +16,7 @@ export interface ContainmentManager {
   readonly epoch: number;
   snapshot(): ContainmentSnapshot;
   entries(): readonly ContainmentEntry[];
+  find(level: Level, id: string): ContainmentEntry | undefined;
   modeFor(refs: ContainmentRefs): ContainmentEntry["mode"] | "active";
   /** Changes that every thread enforces but that are not on disk, because the disk failed; tried again until they are. */
   readonly unsaved: number;
@@ -58,7 +59,7 @@ export function createContainmentManager(options: {
   retry.unref();
 
   function find(level: Level, id: string): ContainmentEntry | undefined {
-    return state.entries().find((entry) => entry.level === level && entry.id === id);
+    return state.find(level, id);
   }
 
   function save(): string | null {
@@ -86,6 +87,7 @@ export function createContainmentManager(options: {
     },
     snapshot: () => ({ epoch: state.epoch, entries: state.entries() }),
     entries: () => state.entries(),
+    find,
     get unsaved() {
       return unsaved.length;
     },
@@ -108,6 +110,9 @@ export function createContainmentManager(options: {
         atMs,
       };
       const before = find(change.level, change.id);
+      if (before === undefined && state.size >= ENTRIES_MAX + ENTRIES_OF_OPERATORS) {
+        return err(`nothing was changed, since ${state.size} entries are as many as there may be: release some`);
+      }
       const tightens = tightensOver(entry, before, atMs);
       const delta: ContainmentDelta = { epoch: state.epoch + 1, set: entry };
       if (!tightens) {

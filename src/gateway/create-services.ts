@@ -12,6 +12,8 @@ import { createLogs } from "../telemetry/create-logs.ts";
 import { createIdGenerator } from "../telemetry/request-id.ts";
 import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
 import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
+import { attachCounterTable } from "../budget/counter-table.ts";
+import { createBudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { RevocationGate } from "./revocation-gate.ts";
 import { createAgentLoad } from "./agent-load.ts";
@@ -19,6 +21,7 @@ import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
+import { limitLines } from "./limit-lines.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
@@ -52,6 +55,10 @@ export function createServices(given: {
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
+    budgets: createBudgetGate(
+      config,
+      start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
+    ),
     revocations,
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
@@ -84,6 +91,7 @@ export function createServices(given: {
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
     notify,
+    tell: limitLines(notify, clock.monotonicMs),
     draining: false,
     inFlight: 0,
     idle() {

@@ -14,6 +14,8 @@ import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
+import { applyObligations, type Settled } from "./apply-obligations.ts";
+import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
@@ -25,6 +27,8 @@ export interface Refusal extends Challenge {
   readonly allow?: string;
   /** Of a caller who was proven before: see `AuthDenial`. */
   readonly known?: boolean | undefined;
+  /** See `Answer`. */
+  readonly retryAfterS?: number | null | undefined;
 }
 
 export interface Judged {
@@ -38,6 +42,8 @@ export interface Judged {
   readonly quarantined: boolean;
   /** Only on a route of kind `mcp`. */
   readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
+  /** Where a budget matches; nothing is reserved yet. */
+  readonly budget: { readonly counted: Counted; readonly facts: CallFacts } | undefined;
   readonly judgeAgain: () => Denial | null;
 }
 
@@ -150,6 +156,14 @@ export async function judge(
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
   const timeMs = s.clock.nowMs();
+  const facts: CallFacts = {
+    call: mcp?.action.call,
+    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
+    bytes: bytesOf(body.value, headers),
+  };
+  // As it is before this call; what it asks for is reserved once the policy allows it, so that a denial costs nothing.
+  const counted = s.budgets.look(route, agent, facts, timeMs);
+  if (!counted.ok) return err({ denial: counted.error, retryAfterS: counted.error.retryAfterS });
   const input: InputParts = {
     claimsJson: agent.claimsJson,
     route: route.input,
@@ -162,6 +176,7 @@ export async function judge(
     timeMs,
     sourceIp: x.sourceIp,
     gateway: s.config.gateway,
+    budgetJson: counted.value?.inputJson,
   };
   const text = inputText(input);
   const gateInput = (rest: string, atMs: number) => ({
@@ -181,7 +196,9 @@ export async function judge(
   x.decisionId = s.nextId();
   x.revision = judgement.revision;
   const outcome = settle(judgement.result);
-  const quarantined = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
+  const applied = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
+  const quarantined = applied.toMonitor;
+  const denial = outcome.denial ?? applied.denial;
   s.logs.decision({
     requestId: x.requestId,
     decisionId: x.decisionId,
@@ -194,17 +211,17 @@ export async function judge(
     timeMs,
     mode: route.config.mode,
     inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
-    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
+    arguments: facts.arguments,
     query: target.query,
     sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
-    reason: outcome.denial?.reason ?? "",
-    detail: outcome.denial?.detail ?? "",
+    reason: denial?.reason ?? "",
+    detail: denial?.detail ?? "",
     evaluationUs: judgement.evaluationUs,
   });
-  if (outcome.denial !== null) {
-    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(outcome.denial.reason);
-    if (!relaxed) return refuse(outcome.denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null) {
+    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason);
+    if (!relaxed) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
   }
   return ok({
     route,
@@ -215,11 +232,13 @@ export async function judge(
     decision: outcome.decision,
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
+    budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
+    // With the budgets as they were: the call's own part must not end it.
     judgeAgain: () => {
       const now = { ...input, timeMs: s.clock.nowMs() };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
-      const { denial } = again;
-      applyObligations(s, x, agent, route, again, quarantined);
+      const full = applyObligations(s, x, agent, route, again, quarantined).denial;
+      const denial = again.denial ?? full;
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.
       if (denial === null && !sameOnResponse(again.decision, outcome.decision)) {
         return deny("policy.denied", "the policy asks for other obligations now");
@@ -332,10 +351,10 @@ async function readAction(
   return ok({ kind: "json", bytes: bytes.value, text: json.value.text, value: json.value.value });
 }
 
-interface Settled {
-  readonly decision: Decision;
-  /** Null where the policy allows. */
-  readonly denial: Denial | null;
+/** Undefined where nobody knows it before the body has ended. */
+function bytesOf({ kind, bytes }: ReadAction, { contentLength }: HeaderFacts): number | undefined {
+  if (kind !== "stream") return bytes?.length ?? 0;
+  return contentLength === undefined ? undefined : Number(contentLength);
 }
 
 function settle(result: Result<Decision, Denial>): Settled {
@@ -347,42 +366,6 @@ function settle(result: Result<Decision, Denial>): Settled {
 
 function sameOnResponse({ obligations: a }: Decision, { obligations: b }: Decision): boolean {
   return a.max_response_bytes === b.max_response_bytes && (a.redact ?? []).join("\n") === (b.redact ?? []).join("\n");
-}
-
-/** Alerts and containment. Returns whether this very exchange goes to the monitor instead of the tool. */
-function applyObligations(
-  s: Services,
-  x: ExchangeFacts,
-  agent: Agent,
-  route: Route,
-  outcome: Settled,
-  quarantined: boolean,
-): boolean {
-  const { alert, containment } = outcome.decision.obligations;
-  if (alert !== undefined) {
-    s.notify({
-      type: "alert",
-      severity: alert,
-      fields: {
-        request_id: x.requestId,
-        decision_id: x.decisionId,
-        agent: agent.refs.agent,
-        route: route.config.name,
-        reasons: outcome.decision.reasons.map((reason) => reason.code).join(" "),
-      },
-    });
-  }
-  // A denial that `observe` relaxes contains nobody.
-  if (containment === undefined || (outcome.denial !== null && route.config.mode === "observe")) return quarantined;
-  s.containment.containHere(agent.refs.agent, containment);
-  s.notify({
-    type: "contain",
-    agent: agent.refs.agent,
-    mode: containment,
-    by: `policy:${x.decisionId}`,
-    reason: outcome.decision.reasons.map((reason) => reason.code).join(" ") || "obligation of the policy",
-  });
-  return true;
 }
 
 /** RFC 9449 section 7.1, for a token that was good when it was verified. */

@@ -7,7 +7,8 @@
 //   3 containment   before policy: a blocked agent costs nothing                                      403
 //   4 action        the body is read only for a proven caller that is not contained                   400 404 405 413 415
 //   5 decision      Rego judges the claims, the resource and the arguments                            403
-//   6 intent        recorded before the first byte goes upstream                                      503
+//   6 intent        the budgets reserve, then it is recorded with what they reserved: a crash gives
+//                   nothing back, and no byte goes upstream before                                    400 411 429 503
 //   7 upstream      containment is looked at once more when the connection is ready                   403 502 504
 //   8 response      redacted and capped as policy obliges, streamed as it comes
 //   9 outcome       recorded and logged when known; it never delays the response
@@ -148,6 +149,8 @@ async function admit(
   if (judged.value.quarantined && s.monitor === undefined) {
     return { refusal: { denial: deny("containment.no_monitor") } };
   }
+  const refusal = reserveBudget(s, x, judged.value);
+  if (refusal !== null) return { refusal };
   const startedAt = performance.now();
   s.flight.intended(x.flightSlot);
   const recorded = recordIntent(s, x, judged.value);
@@ -159,6 +162,14 @@ async function admit(
   x.reason = intent.error.reason;
   recordOutcome(s, x, NOTHING_SENT);
   return { refusal: { denial: intent.error } };
+}
+
+function reserveBudget(s: Services, x: ExchangeFacts, { budget }: Judged): Refusal | null {
+  if (budget === undefined) return null;
+  const reserved = s.budgets.reserve(budget.counted, budget.facts, s.clock.nowMs());
+  if (!reserved.ok) return { denial: reserved.error, retryAfterS: reserved.error.retryAfterS };
+  x.reservation = reserved.value;
+  return null;
 }
 
 /** Runs one exchange; whatever it throws becomes a deny with an id. Its log line is written exactly once. */
@@ -177,7 +188,7 @@ async function guarded(
   } catch (error) {
     x.errorId = s.nextId();
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    s.notify({
+    s.tell({
       type: "service",
       level: "error",
       message: "an exchange failed unexpectedly and was denied",
@@ -189,6 +200,7 @@ async function guarded(
   } finally {
     s.metrics.exchangesInFlight(-1);
     if (x.answerOwed) s.pending.settled(socket);
+    if (x.reservation !== undefined) s.budgets.release(x.reservation);
     finishExchange(s, x);
     s.flight.close(x.flightSlot);
     if (x.entered && x.agent !== undefined) s.load.leave(x.agent.refs.agent, x.bodyBytes);

@@ -41,12 +41,15 @@ export function recordIntent(
   judged: Judged,
 ): Result<void, Denial> | Promise<Result<void, Denial>> {
   const text = intentText(x, judged, s.clock.nowMs(), s.containment.epoch);
-  return s.recorder.recordIntent(text, judged.route.config.audit);
+  // What is counted must be on disk before it is spent: after a crash the records are all that is known of it.
+  return s.recorder.recordIntent(text, x.reservation === undefined ? judged.route.config.audit : "strict");
 }
 
 /** Records how an exchange whose intent stands in the log ended. */
 export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): void {
   x.concluded = true;
+  // The outcome says so too: whoever counts the records comes to the same.
+  if (outcome.sent === false && x.reservation !== undefined) s.budgets.giveBack(x.reservation);
   s.recorder.record(outcomeText(x, outcome, s.clock.nowMs()));
 }
 

@@ -6,6 +6,7 @@ import type { McpVersion } from "../action/mcp/methods.ts";
 import type { RpcId } from "../action/mcp/parse-message.ts";
 import type { McpCall } from "../action/mcp/read-call.ts";
 import type { Recorder } from "../audit/recorder.ts";
+import type { Reservation } from "../budget/counter-table.ts";
 import type { Config, RouteConfig } from "../config/schema.ts";
 import type { Denial, Reason } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -17,10 +18,12 @@ import type { Agent } from "../token/agent.ts";
 import type { Authenticate } from "../token/authenticate.ts";
 import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
 import type { AgentLoad } from "./agent-load.ts";
+import type { BudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
 import type { SessionBinding } from "./mcp-session.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { LimitedLine } from "./limit-lines.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
@@ -79,6 +82,7 @@ export interface Services {
   readonly origins: ReadonlyMap<string, PublicOrigin>;
   readonly authenticate: Authenticate;
   readonly containment: ContainmentGate;
+  readonly budgets: BudgetGate;
   readonly revocations: RevocationGate;
   readonly sessions: SessionBinding;
   readonly policy: PolicyGate;
@@ -96,6 +100,8 @@ export interface Services {
   readonly seen: SeenAgents;
   readonly nextId: () => string;
   readonly notify: (message: FromThread) => void;
+  /** What a caller can cause with each of its exchanges; within a budget. */
+  readonly tell: (line: LimitedLine) => void;
   /** True after SIGTERM: exchanges in flight end, new ones are refused. */
   draining: boolean;
   inFlight: number;
@@ -147,6 +153,8 @@ export interface ExchangeFacts {
   broken: Denial | undefined;
   /** Of a proven caller on a route of kind `mcp`: denials are told as JSON-RPC. */
   rpc: RpcFacts | undefined;
+  /** What its budgets hold for it, until it ends. */
+  reservation: Reservation | undefined;
   /** A byte may have reached the tool: from then on it is never called denied. */
   sent: boolean;
 }

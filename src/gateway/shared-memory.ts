@@ -1,6 +1,7 @@
 // In: the configuration and the number of data threads. Out: the memory that they share with the supervisor.
 import { randomBytes } from "node:crypto";
 import type { Config } from "../config/schema.ts";
+import { createCounterBuffer } from "../budget/counter-table.ts";
 import { createEpochBuffer } from "../containment/epoch.ts";
 import { createReplayTable } from "../token/replay-table.ts";
 import { createEvaluationBuffer } from "./evaluation-watch.ts";
@@ -21,6 +22,7 @@ export function createSharedMemory(config: Config, threads: number, nowMs: numbe
     evaluation: createEvaluationBuffer(threads),
     pending: createPendingBuffer(threads),
     flight: createInFlightBuffer(threads, flightSlots(config)),
+    budgets: config.budgets.length === 0 ? undefined : createCounterBuffer(config.limits.budget_entries, threads),
     replayKey: randomBytes(32),
     nonceKey: randomBytes(32),
     sessionKey: randomBytes(32),

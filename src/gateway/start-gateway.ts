@@ -16,6 +16,8 @@ import { createLogs } from "../telemetry/create-logs.ts";
 import type { ServiceLog } from "../telemetry/service-log.ts";
 import { rotateReplayTable, rotationIntervalMs } from "../token/replay-table.ts";
 import { choosePorts, portProblem, threadCount } from "./choose-ports.ts";
+import { attachCounterTable } from "../budget/counter-table.ts";
+import { openBudgetLedger } from "./budget-ledger.ts";
 import { type CloseStep, closeSteps } from "./close-steps.ts";
 import { concludeThread } from "./conclude-thread.ts";
 import { createContainmentManager } from "./containment-manager.ts";
@@ -128,6 +130,24 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   });
   opened.push({ name: "audit log", close: () => audit.close() });
 
+  // Before anything is served: what the process before this one spent is not there a second time.
+  const budgets = shared.budgets === undefined ? undefined : attachCounterTable(shared.budgets, threads);
+  const ledger =
+    budgets === undefined
+      ? undefined
+      : await openBudgetLedger({
+          file: path.join(config.data_folder, "budgets.json"),
+          auditFile: config.audit.file,
+          auditSeq: () => audit.health().seq,
+          names: new Set(config.budgets.map(({ name }) => name)),
+          table: budgets,
+          nowMs: clock.nowMs,
+          onFault: (error) => log.error("the counters of the budgets cannot be written", { error }),
+        }).catch((error: unknown) => {
+          throw new StartError(error instanceof Error ? error.message : String(error));
+        });
+  if (ledger !== undefined) opened.push({ name: "budgets", close: () => ledger.close() });
+
   const { database, store, operators } = openControlStores(config.data_folder, clock.nowMs());
   opened.push({ name: "control database", close: () => database.close() });
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
@@ -171,6 +191,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     onEnding: (thread) => answerForThread(shared.pending, thread.index, randomUUID()),
     onEnd: (thread, why) => {
       evaluation.end(thread.index);
+      budgets?.threadEnded(thread.index);
       forgetPending(shared.pending, thread.index);
       const open = takeOpen(shared.flight, thread.index, flightSlots(config));
       messages.onEnd(thread);
@@ -309,6 +330,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           { name: "containment", close: () => containment.close() },
           { name: "revocations", close: () => revocations.close() },
           { name: "audit log", close: () => audit.close() },
+          { name: "budgets", close: () => ledger?.close() },
           { name: "access log", close: () => logs.close() },
           { name: "replay table", close: () => clearInterval(rotation) },
           { name: "sign of life", close: () => clearInterval(keepAlive) },

@@ -38,7 +38,7 @@ export function createThreadMessages(options: {
   /** An obligation contains, and never loosens what an operator has set. */
   async function containByPolicy(message: Extract<FromThread, { type: "contain" }>): Promise<void> {
     const level = "agent";
-    const present = containment.entries().find((entry) => entry.level === level && entry.id === message.agent);
+    const present = containment.find(level, message.agent);
     // A quarantine in place of a drain would lose its deadline: an agent that is being drained is blocked instead.
     const mode = present?.mode === "draining" ? "blocked" : message.mode;
     if (present !== undefined && strictness(present, clock.nowMs()) >= (mode === "blocked" ? 3 : 2)) return;

@@ -36,6 +36,8 @@ export interface SharedMemory {
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
   readonly flight: SharedArrayBuffer;
+  /** Where budgets are configured. */
+  readonly budgets: SharedArrayBuffer | undefined;
   /** Keys of this process, the same for every thread: replay hashing, nonces and the sessions of MCP servers. */
   readonly replayKey: Uint8Array;
   readonly nonceKey: Uint8Array;

@@ -25,16 +25,23 @@ interface Span {
   readonly start: number;
   readonly end: number;
 }
-interface Member extends Span {
-  readonly name: string;
+interface Element extends Span {
+  /** Its name may be another one to another reader. */
+  readonly odd: boolean;
 }
 interface Change extends Span {
   readonly text: string;
+}
+/** Where the lists of a message stand, and the value of its cache scope. */
+interface Places {
+  readonly lists: Map<string, Span & { readonly elements: readonly Element[] }>;
+  scope: Span | undefined;
 }
 
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /** Null: not one JSON object in UTF-8, or a member on the way to an item stands twice or in another spelling of case. */
@@ -54,117 +61,145 @@ export function filterList<S extends ListShape>(
     return null; // not JSON
   }
   if (!isObject(message)) return null;
-  const top = membersOf(text, skipSpace(text, 0));
-  const result = top === null ? null : only(top, "result");
-  if (result === null) return null;
-  if (result === undefined || !isObject(message["result"])) return bytes;
-  const changes = changesIn(text, result, message["result"], shapes, choose);
-  if (changes === null) return null;
+  const places = new Walk(text).places(shapes);
+  if (places === null) return null;
+  const result = message["result"];
+  if (!isObject(result) || places.lists.size === 0) return bytes;
+  const changes: Change[] = [];
+  for (const shape of shapes) {
+    const place = places.lists.get(shape.member);
+    if (place === undefined) continue;
+    const list = result[shape.member] as readonly unknown[];
+    const kept = keptElements(place.elements, list, shape, choose);
+    if (kept.length === list.length) continue;
+    changes.push({ ...place, text: `[${kept.map(({ start, end }) => text.slice(start, end)).join(",")}]` });
+  }
+  if (places.scope !== undefined && result["cacheScope"] === "public")
+    changes.push({ ...places.scope, text: '"private"' });
   if (changes.length === 0) return bytes;
+  return Buffer.from(changed(text, changes), encoding);
+}
+
+function keptElements<S extends ListShape>(
+  elements: readonly Element[],
+  list: readonly unknown[],
+  shape: S,
+  choose: ChooseItems<S>,
+): readonly Element[] {
+  const items = elements.map(({ odd }, index) => (odd ? null : itemOf(list[index], shape.key)));
+  const named = items.filter((item) => item !== null);
+  if (named.length === 0) return [];
+  const shown = choose(shape, named);
+  return elements.filter((_, index) => {
+    const item = items[index];
+    return item !== null && item !== undefined && shown.has(item.name);
+  });
+}
+
+/** Null where the item has no name: it is never shown. */
+function itemOf(value: unknown, key: string): ListItem | null {
+  if (!isObject(value)) return null;
+  const name = value[key];
+  return typeof name === "string" ? { name, value } : null;
+}
+
+function changed(text: string, changes: readonly Change[]): string {
   let out = "";
   let keptTo = 0;
   for (const { start, end, text: instead } of changes.toSorted((a, b) => a.start - b.start)) {
     out += text.slice(keptTo, start) + instead;
     keptTo = end;
   }
-  return Buffer.from(out + text.slice(keptTo), encoding);
+  return out + text.slice(keptTo);
 }
 
-function changesIn<S extends ListShape>(
-  text: string,
-  result: Member,
-  value: Readonly<Record<string, unknown>>,
-  shapes: readonly S[],
-  choose: ChooseItems<S>,
-): Change[] | null {
-  const members = membersOf(text, result.start);
-  if (members === null) return null;
-  const changes: Change[] = [];
-  let lists = 0;
-  for (const shape of shapes) {
-    const member = only(members, shape.member);
-    if (member === null) return null;
-    if (member === undefined) continue;
-    const list = value[shape.member];
-    if (!Array.isArray(list)) return null;
-    lists += 1;
-    const change = cutItems(text, member, list as readonly unknown[], shape, choose);
-    if (change !== null) changes.push(change);
+/** One pass over a text that is known to be JSON: a list of hundreds of tools is read once, not once for each level. */
+class Walk {
+  readonly #text: string;
+  /** The same few names stand in each item. */
+  readonly #folded = new Map<string, string>();
+  /** A member that is looked for stood twice, in another spelling of case, or was no list. */
+  #odd = false;
+
+  constructor(text: string) {
+    this.#text = text;
   }
-  const scope = lists === 0 ? undefined : only(members, "cacheScope");
-  if (scope === null) return null;
-  if (scope !== undefined && value["cacheScope"] === "public") changes.push({ ...scope, text: '"private"' });
-  return changes;
-}
 
-/** Null where every item is shown. */
-function cutItems<S extends ListShape>(
-  text: string,
-  member: Member,
-  list: readonly unknown[],
-  shape: S,
-  choose: ChooseItems<S>,
-): Change | null {
-  const spans = elementsOf(text, member.start);
-  const items = list.map((value, index) => itemOf(text, spans[index] as Span, value, shape.key));
-  const named = items.filter((item) => item !== null);
-  const shown = named.length === 0 ? new Set<string>() : choose(shape, named);
-  const kept = spans.filter((_, index) => shown.has(items[index]?.name ?? "") && items[index] !== null);
-  if (kept.length === spans.length) return null;
-  return { ...member, text: `[${kept.map(({ start, end }) => text.slice(start, end)).join(",")}]` };
-}
-
-/** Null where the item has no name that all readers agree on: it is never shown. */
-function itemOf(text: string, span: Span, value: unknown, key: string): ListItem | null {
-  if (!isObject(value)) return null;
-  const name = value[key];
-  const members = membersOf(text, span.start);
-  const one = members !== null && only(members, key) !== null;
-  return one && typeof name === "string" ? { name, value } : null;
-}
-
-/** The member of this name; undefined where there is none, null where another reader might take another one for it. */
-function only(members: readonly Member[], name: string): Member | undefined | null {
-  const folded = fold(name);
-  const alike = members.filter((member) => fold(member.name) === folded);
-  const [first] = alike;
-  if (first === undefined) return undefined;
-  return alike.length === 1 && first.name === name ? first : null;
-}
-
-/** Readers that ignore case fold all of Unicode; see action/parse-json.ts. */
-function fold(name: string): string {
-  return name.toLowerCase().toUpperCase().toLowerCase();
-}
-
-/** The members of the object at `at`; `start` and `end` are those of the value. Null where there is no object. */
-function membersOf(text: string, at: number): Member[] | null {
-  if (text[at] !== "{") return null;
-  const members: Member[] = [];
-  let next = skipSpace(text, at + 1);
-  while (text.charCodeAt(next) !== CLOSE_BRACE) {
-    const nameEnd = skipString(text, next);
-    const raw = text.slice(next, nameEnd);
-    const start = skipSpace(text, skipSpace(text, nameEnd) + 1);
-    const end = skipValue(text, start);
-    members.push({ name: raw.includes("\\") ? (JSON.parse(raw) as string) : raw.slice(1, -1), start, end });
-    next = skipSpace(text, end);
-    if (text.charCodeAt(next) === COMMA) next = skipSpace(text, next + 1);
+  places(shapes: readonly ListShape[]): Places | null {
+    const places: Places = { lists: new Map(), scope: undefined };
+    const wanted = [...shapes.map(({ member }) => member), "cacheScope"];
+    this.#object(skipSpace(this.#text, 0), ["result"], (_result, at) => {
+      if (this.#text.charCodeAt(at) !== OPEN_BRACE) return skipValue(this.#text, at);
+      return this.#object(at, wanted, (name, start) => {
+        const shape = shapes.find(({ member }) => member === name);
+        if (shape !== undefined) return this.#list(start, shape, places);
+        const end = skipValue(this.#text, start);
+        places.scope = { start, end };
+        return end;
+      });
+    });
+    return this.#odd ? null : places;
   }
-  return members;
-}
 
-function elementsOf(text: string, at: number): Span[] {
-  const spans: Span[] = [];
-  if (text.charCodeAt(at) !== OPEN_BRACKET) return spans;
-  let start = skipSpace(text, at + 1);
-  while (text.charCodeAt(start) !== CLOSE_BRACKET) {
-    const end = skipValue(text, start);
-    spans.push({ start, end });
-    start = skipSpace(text, end);
-    if (text.charCodeAt(start) === COMMA) start = skipSpace(text, start + 1);
+  #list(start: number, { member, key }: ListShape, places: Places): number {
+    if (this.#text.charCodeAt(start) !== OPEN_BRACKET) {
+      this.#odd = true;
+      return skipValue(this.#text, start);
+    }
+    const elements: Element[] = [];
+    const odd = this.#odd;
+    let at = skipSpace(this.#text, start + 1);
+    while (this.#text.charCodeAt(at) !== CLOSE_BRACKET) {
+      this.#odd = false;
+      const isItem = this.#text.charCodeAt(at) === OPEN_BRACE;
+      const end = isItem
+        ? this.#object(at, [key], (_key, value) => skipValue(this.#text, value))
+        : skipValue(this.#text, at);
+      elements.push({ start: at, end, odd: this.#odd });
+      at = this.#next(end);
+    }
+    // Of an item that is odd, only the item is lost.
+    this.#odd = odd;
+    places.lists.set(member, { start, end: at + 1, elements });
+    return at + 1;
   }
-  return spans;
+
+  /** Calls `visit` for each member that is looked for; it returns the end of the value. Returns the end of the object. */
+  #object(start: number, wanted: readonly string[], visit: (name: string, at: number) => number): number {
+    const text = this.#text;
+    const seen: string[] = [];
+    let at = skipSpace(text, start + 1);
+    while (text.charCodeAt(at) !== CLOSE_BRACE) {
+      const nameEnd = skipString(text, at);
+      const raw = text.slice(at + 1, nameEnd - 1);
+      const name = raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+      const value = skipSpace(text, skipSpace(text, nameEnd) + 1);
+      const folded = this.#fold(name);
+      const one = wanted.find((candidate) => this.#fold(candidate) === folded);
+      if (one !== undefined) {
+        if (one !== name || seen.includes(one)) this.#odd = true;
+        seen.push(one);
+      }
+      at = this.#next(one === undefined ? skipValue(text, value) : visit(one, value));
+    }
+    return at + 1;
+  }
+
+  /** From the end of an element to the next one, or to the bracket that closes. */
+  #next(end: number): number {
+    const at = skipSpace(this.#text, end);
+    return this.#text.charCodeAt(at) === COMMA ? skipSpace(this.#text, at + 1) : at;
+  }
+
+  /** Readers that ignore case fold all of Unicode; see action/parse-json.ts. */
+  #fold(name: string): string {
+    let folded = this.#folded.get(name);
+    if (folded === undefined) {
+      folded = name.toLowerCase().toUpperCase().toLowerCase();
+      this.#folded.set(name, folded);
+    }
+    return folded;
+  }
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

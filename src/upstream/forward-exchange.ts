@@ -18,7 +18,7 @@ import {
 import { checkRedactable } from "./check-redactable.ts";
 import { EventFilter } from "./event-filter.ts";
 import { type KeptBytes, KeptResponse, tooLargeToRedact } from "./kept-response.ts";
-import { messageBodyOf } from "./message-filter.ts";
+import { isEventStream, messageBodyOf } from "./message-filter.ts";
 import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
@@ -26,9 +26,6 @@ const INFORMATIONAL_MAX = 16;
 
 /** Methods whose effect is followed to its outcome when a cut asks for it (RFC 9110 9.2.1). */
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
-
-/** HTML, section 9.2: how a tool says that its answer goes on. */
-const EVENT_STREAM = /^\s*text\/event-stream\s*(?:;|$)/i;
 
 const NO_HEADERS: HeaderPairs = [];
 
@@ -256,7 +253,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   #checkEventStream(headers: ParsedHeaders): Denial | null {
     const { beforeEventStream } = this.#request;
-    if (beforeEventStream === undefined || !EVENT_STREAM.test(String(headers["content-type"] ?? ""))) return null;
+    if (beforeEventStream === undefined || !isEventStream(headers)) return null;
     return this.#mayHaveBody() && this.#withheld === null ? beforeEventStream() : null;
   }
 

@@ -7,14 +7,19 @@ import type { ParsedHeaders } from "./header-rules.ts";
 /** `whole`: one JSON document. `events`: an event stream. `none`: no message, as in an error page. */
 export type MessageBody = "whole" | "events" | "none";
 
+/** HTML, section 9.2: how a tool says that its answer goes on. */
 const EVENT_STREAM = /^\s*text\/event-stream\s*(?:;|$)/i;
 const JSON_TYPE = /^\s*application\/(?:[a-z0-9!#$&^_.+-]+\+)?json\s*(?:;|$)/i;
+
+export function isEventStream(headers: ParsedHeaders): boolean {
+  return EVENT_STREAM.test(String(headers["content-type"] ?? ""));
+}
 
 export function messageBodyOf(status: number, headers: ParsedHeaders): MessageBody | Denial {
   const type = String(headers["content-type"] ?? "");
   const coding = headers["content-encoding"];
   const plain = coding === undefined || coding === "identity";
-  if (EVENT_STREAM.test(type)) return plain ? "events" : deny("upstream.cannot_filter", "encoded");
+  if (isEventStream(headers)) return plain ? "events" : deny("upstream.cannot_filter", "encoded");
   if (JSON_TYPE.test(type)) {
     const denial = checkRedactable(status, headers);
     return denial === null ? "whole" : deny("upstream.cannot_filter", denial.detail);

@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn as startProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { brokerDatabaseFile } from "../../src/broker/state/broker-database.ts";
 import { type AgentBroker, type Spawned, spawnedFrom, startAgentBroker } from "../fixtures/agent-broker.ts";
 import { makeKey, type TestKey } from "../unit/token/token-fixtures.ts";
 
@@ -123,8 +125,10 @@ test(`an issuer that is killed ${KILLS} times under load loses nothing that it a
     );
     await killed;
     const again = await startIssuer(issuer);
-    for (const attempt of attempts) await checkAttempt(issuer, attempt);
+    // First those whose launch tokens may still be good, for 30 s.
     for (const launched of unused) await issuer.spawn(launched);
+    for (const attempt of attempts.filter(({ agent }) => agent === undefined)) await checkAttempt(issuer, attempt);
+    for (const attempt of attempts.filter(({ agent }) => agent !== undefined)) await checkAttempt(issuer, attempt);
     assert.ok(attempts.some(({ agent }) => agent !== undefined));
     await again.kill();
   }
@@ -147,3 +151,17 @@ async function checkAttempt(issuer: AgentBroker, { launched, key, agent, release
   // A release that was not acknowledged may have happened all the same.
   if (released === true) assert.equal(renewal, "agent_ended");
 }
+
+test("where the database cannot be written nothing is granted and nothing spent, and later all is well", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const launched = await issuer.launch();
+  const key = makeKey("ES256");
+  const writer = new DatabaseSync(brokerDatabaseFile(issuer.dataFolder));
+  t.after(() => writer.close());
+  writer.exec("BEGIN IMMEDIATE");
+  const refused = await issuer.requestSpawn(launched, key);
+  assert.deepEqual([refused.status, refused.body["code"]], [503, "temporarily_unavailable"]);
+  assert.ok(issuer.logs.some(({ level, event }) => level === "error" && event === "issuer_error"));
+  writer.exec("ROLLBACK");
+  await issuer.spawn(launched, key);
+});

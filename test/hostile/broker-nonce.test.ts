@@ -9,6 +9,7 @@ import { createBrokerServer } from "../../src/broker/create-broker-server.ts";
 import { createProvider } from "../../src/broker/create-provider.ts";
 import { createFeed } from "../../src/broker/feed.ts";
 import { openKeyRing } from "../../src/broker/keys/key-ring.ts";
+import { createSigningKey } from "../../src/broker/keys/signing-keys.ts";
 import { openGrants } from "../../src/broker/open-grants.ts";
 import { createReplayStore } from "../../src/broker/replay-store.ts";
 import { openState } from "../../src/broker/state/open-state.ts";
@@ -61,8 +62,9 @@ test("a nonce that has expired is answered with a new one", async (t) => {
   const fail = (error: Error) => {
     throw error;
   };
-  const ring = { dataFolder, nowMs, rotationMs: 86_400_000, overlapMs: 600_000, onChange: () => undefined };
-  const keyRing = await openKeyRing({ ...ring, onProblem: fail });
+  const file = join(dataFolder, "broker", "keys.json");
+  const ring = { nowMs, rotationMs: 86_400_000, overlapMs: 600_000, onChange: () => undefined };
+  const keyRing = await openKeyRing({ file, create: createSigningKey, ...ring, onProblem: fail });
   const state = openState(dataFolder, nowMs);
   const publicOrigins = [GATEWAY_ORIGIN];
   const feed = createFeed(() => undefined);

@@ -93,6 +93,32 @@ suite("what was issued is ended", () => {
     assert.equal((await b.requestSpawn(launch, makeKey("ES256"))).body["code"], "task_revoked");
   });
 
+  test("a revoked agent takes everyone along whom it delegated to, at any depth, and nobody else; none can renew", async (t) => {
+    const b = await startAgentBroker(t);
+    const root = await b.spawn();
+    const child = await b.delegate(root);
+    const [grandchild, sibling] = [await b.delegate(child), await b.delegate(root)];
+    const revoked = await b.broker.call("revocations.revoke", { level: "agent", id: child.id, ...BY });
+    assert.deepEqual(revoked.ok && revoked.value.agents, 2);
+    for (const [agent, active] of [
+      [root, true],
+      [child, false],
+      [grandchild, false],
+      [sibling, true],
+    ] as const) {
+      assert.equal((await introspect(b, agent.token))["active"], active);
+    }
+    // Late enough for a renewal, which would otherwise be refused for that.
+    await b.restart(226_000);
+    for (const agent of [child, grandchild]) {
+      const renewed = await b.renew(agent);
+      assert.equal(renewed.status, 400);
+      assert.match(String(renewed.body["code"]), /^(?:agent_ended|token_revoked|ancestor_revoked)$/);
+    }
+    assert.equal((await b.renew(root)).status, 200);
+    assert.equal((await b.renew(sibling)).status, 200);
+  });
+
   test("what the issuer does not know is refused with a sentence, and nothing is written or fed", async (t) => {
     const b = await startAgentBroker(t);
     for (const [level, id] of [

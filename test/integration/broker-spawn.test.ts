@@ -6,12 +6,17 @@ import { test } from "node:test";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
+import { openState } from "../../src/broker/state/open-state.ts";
 import {
+  ACCESS_TOKEN,
   APPLICATION,
+  CEILING,
   EXCHANGE_GRANT,
   LAUNCH,
   LAUNCH_GRANT,
   LAUNCH_TOKEN,
+  makeRecord,
+  RECORD,
   startAgentBroker,
   TASK_ID,
 } from "../fixtures/agent-broker.ts";
@@ -146,6 +151,17 @@ test("an agent gets the scope, details, constraints and resource that it asks fo
   assert.equal(claims.cordon["agent"]?.["instance"], key.thumbprint);
 });
 
+test("an agent gets no other resource than the one that its launch named", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const launched = await issuer.launch({ resource: OTHER_ORIGIN });
+  const key = makeKey("ES256");
+  const other = await issuer.requestSpawn(launched, key, { resource: GATEWAY_ORIGIN });
+  assert.deepEqual([other.body["error"], other.body["code"]], ["invalid_target", "target_wider"]);
+  const unknown = await issuer.requestSpawn(launched, key, { resource: "https://evil.example" });
+  assert.equal(unknown.body["code"], "target_unknown");
+  assert.equal((await issuer.spawn(launched, key, { resource: `${OTHER_ORIGIN}/` })).claims["aud"], OTHER_ORIGIN);
+});
+
 test("a constraint of the ceiling is inherited by a launch that does not name it", async (t) => {
   const issuer = await startAgentBroker(t);
   const { claims } = await issuer.spawn(await issuer.launch({ constraints: undefined }));
@@ -203,12 +219,32 @@ test("a launch token lives 30 seconds, and what was spent stays spent after a re
   assert.equal((await issuer.requestSpawn(`${late}x`, makeKey("ES256"))).body["code"], "launch_token_unknown");
 });
 
-test("a launch token is worth nothing to the agents of another application", async (t) => {
+test("what one application gave is worth nothing to the agents of another", async (t) => {
   const issuer = await startAgentBroker(t);
+  const { jwk } = makeKey("ES256");
+  const definition = { ...CEILING, name: "payroll", orchestrations: ["*"], jwks: { keys: [jwk] } };
+  assert.ok((await issuer.broker.call("applications.add", { definition })).ok);
   const launched = await issuer.launch();
-  const key = makeKey("ES256");
-  const form = { client_id: "other.agents", subject_token: launched, subject_token_type: LAUNCH_TOKEN };
-  assert.equal((await issuer.exchange(form, key)).body["code"], "invalid_client");
+  const agent = await issuer.spawn();
+  const [key, delegateKey] = [makeKey("ES256"), makeKey("ES256")];
+  const codes: unknown[] = [];
+  for (const client_id of ["payroll.agents", "nobody.agents"]) {
+    for (const [subject_token, subject_token_type, by] of [
+      [launched, LAUNCH_TOKEN, key],
+      [agent.token, ACCESS_TOKEN, agent.key],
+      [makeRecord(agent, delegateKey), RECORD, delegateKey],
+    ] as const) {
+      codes.push((await issuer.exchange({ client_id, subject_token, subject_token_type }, by)).body["code"]);
+    }
+  }
+  assert.deepEqual(codes, [
+    "launch_token_unknown",
+    "token_invalid",
+    "record_invalid",
+    "invalid_client",
+    "invalid_client",
+    "invalid_client",
+  ]);
   await issuer.spawn(launched, key);
 });
 
@@ -229,6 +265,19 @@ test("each client may use its own grants only", async (t) => {
     subject_token_type: LAUNCH_TOKEN,
   });
   assert.deepEqual([bare.body["error"], bare.body["code"]], ["invalid_dpop_proof", "proof_required"]);
+});
+
+test("the broker's database says which key signs", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const { token } = await issuer.spawn();
+  await issuer.broker.close();
+  const state = openState(issuer.dataFolder, Date.now);
+  t.after(() => state.close());
+  const { kid } = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as { kid: string };
+  assert.deepEqual(
+    state.keys.list().map((key) => [key.kid, key.state]),
+    [[kid, "active"]],
+  );
 });
 
 test("the broker's database is private and holds neither a launch token nor an access token", async (t) => {

@@ -78,6 +78,7 @@ describe("messages on a route of kind mcp", LIMIT, () => {
       const answer = await post(agent, url, make("tools/call", { name: "get-sum", arguments: { a: 1, b: 1001 } }));
       assert.deepEqual(errorOf(answer), [403, 7, -32_003, "access_denied"]);
       assert.equal(answer.headers["content-type"], "application/json");
+      assert.match(String(answer.headers["www-authenticate"]), /^DPoP .*resource_metadata="/);
       assert.doesNotMatch(answer.text, /arguments|purpose|mcp\./, "the policy's own reason is not told");
       assert.equal(
         (await post(agent, url, make("tools/call", { name: "get-sum", arguments: { a: 1, b: 9 } }))).status,
@@ -326,7 +327,7 @@ describe("messages on a route of kind mcp", LIMIT, () => {
       });
       assert.equal(answer.status, 401);
       assert.equal(answer.headers["content-type"], "application/problem+json");
-      assert.match(String(answer.headers["www-authenticate"]), /^DPoP /);
+      assert.match(String(answer.headers["www-authenticate"]), /^DPoP .*resource_metadata="/);
     }
   });
 

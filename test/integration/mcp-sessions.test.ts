@@ -97,6 +97,17 @@ describe("sessions on a route of kind mcp", { timeout: 60_000 }, () => {
     assert.deepEqual(atTool, [undefined]);
   });
 
+  test("what a server gives as a session id and is none reaches no client", async () => {
+    for (const id of ["two words", "\u00e9", "x".repeat(1025), ["s1", "s2"]]) {
+      tool.handle = (_asked, answer) => {
+        answer.writeHead(200, { "content-type": "application/json", "mcp-session-id": id });
+        answer.end('{"jsonrpc":"2.0","id":7,"result":{}}');
+      };
+      const answer = await post(agent, url, INITIALIZE);
+      assert.deepEqual([answer.status, answer.headers["mcp-session-id"]], [200, undefined], String(id));
+    }
+  });
+
   test("a session that the server has ended is 404, as the server says it", async () => {
     const session = await open();
     const dead = '{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}';

@@ -1,6 +1,8 @@
 // In: nothing. Out: every property, in the order in which they run.
+import { BUDGETS } from "./budget.ts";
 import { CLAIMS } from "./claims.ts";
 import { DELEGATION } from "./delegation.ts";
+import { DELEGATED_TOKENS } from "./delegated-token.ts";
 import { HEADERS } from "./headers.ts";
 import { JSON_PARSERS } from "./json.ts";
 import { JWS } from "./jws.ts";
@@ -22,8 +24,10 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...PROOFS,
   ...CLAIMS,
   ...DELEGATION,
+  ...DELEGATED_TOKENS,
   ...REDACTION,
   ...LOG_LINES,
   ...POLICY,
+  ...BUDGETS,
   ...SIDECAR,
 ];

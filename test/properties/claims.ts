@@ -112,6 +112,12 @@ const source = fc.oneof(
   { weight: 1, arbitrary: fc.record({ value: oddValue }) },
 );
 
+/** A record, of which an absent member must not come from a prototype. */
+const fromPrototype = fc.tuple(
+  fc.constantFrom<ClaimName>("principal.attributes", "intent.constraints", "session.initiator"),
+  fc.record({ claim: fc.constantFrom("__proto__", "cordon.__proto__", "cordon.agent.__proto__") }),
+);
+
 const tokens: fc.Arbitrary<TokenOf> = fc
   .record({
     sub: fc.oneof(
@@ -127,7 +133,9 @@ const tokens: fc.Arbitrary<TokenOf> = fc
       {
         weight: 1,
         arbitrary: fc
-          .array(fc.tuple(fc.constantFrom(...NAMES), source), { maxLength: 3 })
+          .array(fc.oneof({ weight: 3, arbitrary: fc.tuple(fc.constantFrom(...NAMES), source) }, fromPrototype), {
+            maxLength: 3,
+          })
           .map((entries) => Object.fromEntries(entries) as Mapping),
       },
     ),

@@ -33,6 +33,8 @@ const htuCorpus = [
   "https://[::1]:8443/%C3%A4;v=1/",
   "https://gateway.example/%2e%2e/a%2Fb/",
   "https://gateway.example/a//b/..//c/..",
+  "https://gateway.example:80/a",
+  "http://gateway.example:443/a",
 ];
 const HTU_WORDS = ". .. / // ; ? # @ : % %2e %2E %2f %2F %41 %7e %25 %00 %zz :443 :80 :0443 [::1] \\ \t".split(" ");
 
@@ -136,9 +138,7 @@ function checkHtu(htu: string): string {
   assert.match(normal, /^https?:\/\/[^/?#@\\\s]+\/[^?#\\\s]*$/);
   if (!URL.canParse(htu)) return "a host or port that no client can reach";
   const url = new URL(htu);
-  // The WHATWG parser reads hosts of numbers as IPv4 addresses; no canonical origin is written so.
-  if (url.hostname !== new URL(normal).hostname) assert.match(url.hostname, /^[\d.]+$/);
   assert.equal(new URL(normal).origin, url.origin);
-  assert.equal(withNormalEscapes(new URL(normal).pathname), withNormalEscapes(url.pathname));
+  assert.ok(normal.endsWith(withNormalEscapes(url.pathname)), "another path");
   return ACCEPTED;
 }

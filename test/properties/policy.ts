@@ -53,6 +53,19 @@ const archives = fc.oneof(
   { weight: 3, arbitrary: fc.array(entry, { maxLength: 4 }).map((entries) => latin1(writeTar(entries))) },
 );
 
+/** Mostly the members that a bundle needs, some of them odd. */
+const bundles = fc
+  .tuple(
+    fc.array(fc.tuple(fc.nat(GOOD.length - 1), entry), { maxLength: 1 }),
+    fc.array(entry, { maxLength: 1 }),
+    fc.constantFrom(MANIFEST, MANIFEST, '{"revision":1}', MANIFEST.replace('"revision":"r1",', "")),
+  )
+  .map(([odd, more, manifest]) => {
+    const entries = GOOD.map((one, at) => ({ ...one, content: at === 2 ? manifest : one.content }));
+    for (const [at, { content }] of odd) entries[at] = { ...(entries[at] as TarEntry), content };
+    return latin1(writeTar([...entries, ...more]));
+  });
+
 const text = fc.constantFrom(
   "a.b",
   "cordon.default_deny",
@@ -110,7 +123,7 @@ export const POLICY = [
   property<string>({
     name: "policy.tar",
     says: "an archive that is read has only plain files with plain paths, each with exactly its own bytes",
-    inputs: archives,
+    inputs: fc.oneof({ weight: 3, arbitrary: archives }, { weight: 1, arbitrary: bundles }),
     check: checkTar,
     runs: 1000,
     guide: { corpus: tarCorpus, modules: ["src/policy/read-tar.ts"] },
@@ -118,7 +131,7 @@ export const POLICY = [
   property<string>({
     name: "policy.bundle",
     says: "a bundle that is accepted has one module, data that is an object, and the entry point of decisions",
-    inputs: archives,
+    inputs: fc.oneof(archives, bundles),
     check: checkBundle,
     runs: 500,
     guide: { corpus: tarCorpus, modules: ["src/policy/parse-bundle.ts", "src/policy/read-tar.ts"] },

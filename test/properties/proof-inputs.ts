@@ -2,7 +2,7 @@
 // Each input is whole (text, expectation and time), so a kept case is judged again without the keys that made it.
 import fc from "fast-check";
 import type { ExpectedProof } from "../../src/token/proof-verifier.ts";
-import { encode, HTU, makeKey, makeProof, NOW_MS, NOW_S, signJws } from "../unit/token/token-fixtures.ts";
+import { encode, HTU, makeKey, makeProof, NOW_MS, NOW_S, signJws, type TestKey } from "../unit/token/token-fixtures.ts";
 import { mutatedText } from "./mutated-text.ts";
 
 export interface PresentedProof {
@@ -45,6 +45,7 @@ const uris = fc.constantFrom(
 const claim: fc.Arbitrary<readonly [string, unknown]> = fc.oneof(
   fc.tuple(fc.constantFrom("jti", "htm", "htu", "iat", "ath", "exp", "nbf", "nonce", "extra", "__proto__"), odd),
   fc.tuple(fc.constantFrom("iat", "exp", "nbf"), times),
+  fc.tuple(fc.constant("exp"), fc.constantFrom(NOW_S - 1, NOW_S, NOW_S + 1)),
   fc.tuple(fc.constant("htu"), uris),
 );
 const parameter: fc.Arbitrary<readonly [string, unknown]> = fc.oneof(
@@ -57,19 +58,16 @@ const parameter: fc.Arbitrary<readonly [string, unknown]> = fc.oneof(
     fc.constant("alg"),
     fc.constantFrom("none", "HS256", "ES256", "ES384", "EdDSA", "Ed25519", "RS256", "PS256"),
   ),
-  fc.tuple(
-    fc.constant("jwk"),
-    fc.constantFrom<unknown>(
-      ...KEYS.flatMap(({ jwk, privateKey }) => [
-        jwk,
-        privateKey.export({ format: "jwk" }),
-        { ...jwk, use: "enc" },
-        { ...jwk, kid: "k", alg: "ES512", extra: 1 },
-        { ...jwk, x: `${String(jwk.x)}=` },
-        { ...jwk, y: jwk.x },
-      ]),
-    ),
-  ),
+);
+/** What stands in a header for the key that signed. */
+const keyForms = fc.constantFrom<(key: TestKey) => unknown>(
+  ({ privateKey }) => privateKey.export({ format: "jwk" }),
+  ({ jwk }) => ({ ...jwk, use: "enc" }),
+  ({ jwk }) => ({ ...jwk, key_ops: ["sign"] }),
+  ({ jwk }) => ({ ...jwk, kid: "k", alg: "ES512", extra: 1 }),
+  ({ jwk }) => ({ ...jwk, x: `${String(jwk.x)}=` }),
+  ({ jwk }) => ({ ...jwk, y: jwk.x }),
+  () => OTHER.jwk,
 );
 /** Written into the text where JSON.stringify would not. */
 const jsonTrick = fc.constantFrom<(json: string) => string>(
@@ -92,6 +90,7 @@ export const presentedProofs: fc.Arbitrary<PresentedProof> = fc
     key: fc.nat(KEYS.length - 1),
     signer: rarely(fc.nat(KEYS.length - 1)),
     header: few(parameter),
+    keyForm: rarely(keyForms),
     payload: few(claim),
     headerTrick: rarely(jsonTrick),
     payloadTrick: rarely(jsonTrick),
@@ -113,7 +112,7 @@ export const presentedProofs: fc.Arbitrary<PresentedProof> = fc
   })
   .map((plan) => {
     const key = KEYS[plan.key] ?? KEY;
-    const header = { typ: "dpop+jwt", alg: key.alg, jwk: key.jwk };
+    const header = { typ: "dpop+jwt", alg: key.alg, jwk: plan.keyForm?.(key) ?? key.jwk };
     const payload = { jti: "p1", htm: "GET", htu: HTU, iat: NOW_S, ath: "ath" };
     const headerJson = withMembers(header, plan.header);
     const payloadJson = withMembers(payload, plan.payload);

@@ -28,6 +28,9 @@ const corpus = [
   "/a?x=%26&y=a+b&z",
   "/files/a%2fb",
   `http://${HOST}/a/b?c=d`,
+  `http://x.${HOST}/a`,
+  `http://u@${HOST}/a`,
+  `http://${HOST}:81/a`,
   "/..;/admin",
   "/a/%2e%2e%2fb",
   "/?",
@@ -40,7 +43,7 @@ const mutated = mutatedText(corpus, WORDS);
 const plain = fc
   .tuple(
     fc.array(fc.constantFrom(..."a b J42 x.y ...a ~ %20 %c3%a4 a%2fb %25 v;w=1 .git ,".split(" ")), { maxLength: 8 }),
-    fc.array(fc.constantFrom("q=1", "r=%26", "s", "t=a+b", "", "=", "u=%C3%A4", "__proto__=1", "v='[x]'"), {
+    fc.array(fc.constantFrom("q=1", "r=%26", "s", "t=a+b", "w+x=1", "", "=", "u=%C3%A4", "__proto__=1", "v='[x]'"), {
       maxLength: 4,
     }),
   )
@@ -62,7 +65,7 @@ export const TARGET = [
       raw: fc.oneof(
         plain,
         mutated,
-        fc.tuple(fc.constantFrom("/ats", "/ats/v1", "/at"), plain).map((two) => two.join("")),
+        fc.tuple(fc.constantFrom(..."/ats /ats/v1 /at /atsx /ats/v12".split(" ")), plain).map((two) => two.join("")),
       ),
       prefix: fc.constantFrom(...[undefined, "/ats", "/ats/v1"].map((one) => one ?? null)),
       base: fc.constantFrom("", "/", "/base", "/base/"),

@@ -9,7 +9,7 @@ import { packageRoot } from "../../src/lib/package-root.ts";
 
 const LINES_MAX = 500;
 const ROOMS_THAT_JOIN = new Set(["gateway", "admin", "cli"]);
-const ROOMS_THAT_DECIDE = new Set(["token", "action", "policy", "containment"]);
+const ROOMS_THAT_DECIDE = new Set(["token", "action", "policy", "containment", "budget"]);
 /** Configuration is checked with the gateway's own idea of what clashes; a second one would drift. */
 const ALLOWED_IMPORTS = new Set(["src/config/check-fields.ts -> src/action/path-template.ts"]);
 

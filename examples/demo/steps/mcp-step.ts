@@ -1,46 +1,74 @@
-// In: the stage. Out: a step in which the public MCP client talks to the public MCP server, with the gateway between them.
+// In: the stage. Out: steps in which the public MCP client talks to the public MCP server, with the gateway between them.
 // Nothing of either knows Cordon; the client is only given a `fetch` that proves possession of its key.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { LATEST_PROTOCOL_VERSION } from "@modelcontextprotocol/sdk/types.js";
 import { createOwnAgent, verdictOf } from "../agents.ts";
 import { ASSISTANT, SCREENING } from "../demo-config.ts";
 import type { Step } from "../run-steps.ts";
+import type { Stage } from "../start-stage.ts";
 
-export const mcpStep: Step = {
+const mcpStep: Step = {
   id: "mcp",
   title: "A public MCP client calls a public MCP server through the gateway.",
-  expected: ["tools listed", "get-sum: 2 and 40 make 42", "without the scope: 403 access_denied"],
+  expected: ["lists its own tools alone", "get-sum: 2 and 40 make 42", "without the scope: 403 access_denied"],
   async run(stage) {
-    const agent = await createOwnAgent(stage.setup(ASSISTANT));
-    const url = new URL("/mcp", stage.gateway);
-    const transport = new StreamableHTTPClientTransport(url, { fetch: agent.fetch });
-    const client = new Client({ name: "cordon-demo", version: "1.0.0" });
-    let tools: readonly { name: string }[];
-    let sum: string;
-    try {
-      await client.connect(transport);
-      ({ tools } = await client.listTools());
+    const { names, sum } = await withClient(stage, async (client) => {
+      const { tools } = await client.listTools();
       const result = await client.callTool({ name: "get-sum", arguments: { a: 2, b: 40 } });
-      sum = textOf(result.content);
-      await transport.terminateSession();
-    } finally {
-      await client.close();
-    }
+      return { names: tools.map(({ name }) => name), sum: textOf(result.content) };
+    });
     const other = await createOwnAgent(stage.setup(SCREENING));
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" });
-    const refused = await verdictOf(
-      await other.fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body }),
-    );
+    const headers = { "content-type": "application/json", "mcp-protocol-version": LATEST_PROTOCOL_VERSION };
+    const refused = await verdictOf(await other.fetch(endpoint(stage), { method: "POST", headers, body }));
     return {
       facts: [
-        tools.some(({ name }) => name === "get-sum") ? "tools listed" : "no such tool listed",
+        names.includes("get-sum") && !names.includes("get-env") ? "lists its own tools alone" : `lists ${names.join()}`,
         sum.includes("42") ? "get-sum: 2 and 40 make 42" : `get-sum: ${sum}`,
         `without the scope: ${refused}`,
       ],
-      note: `${tools.length} tools`,
+      note: `it sees ${names.join(", ")}`,
     };
   },
 };
+
+const argumentStep: Step = {
+  id: "mcp-argument",
+  title: "The same call with one other argument is denied.",
+  expected: ["get-sum: 2 and 4000: access_denied"],
+  async run(stage) {
+    const verdict = await withClient(stage, async (client) => {
+      try {
+        await client.callTool({ name: "get-sum", arguments: { a: 2, b: 4000 } });
+        return "allowed";
+      } catch (error) {
+        // The client's own error tells the gateway's answer as it came.
+        return /"data":\{"code":"([a-z_]+)"/.exec(String(error))?.[1] ?? String(error);
+      }
+    });
+    return { facts: [`get-sum: 2 and 4000: ${verdict}`], note: "a JSON-RPC error with a code that a model can act on" };
+  },
+};
+
+export const MCP_STEPS: readonly Step[] = [mcpStep, argumentStep];
+
+const endpoint = (stage: Stage): URL => new URL("/mcp", stage.gateway);
+
+/** A session of its own for each step. */
+async function withClient<T>(stage: Stage, use: (client: Client) => Promise<T>): Promise<T> {
+  const agent = await createOwnAgent(stage.setup(ASSISTANT));
+  const transport = new StreamableHTTPClientTransport(endpoint(stage), { fetch: agent.fetch });
+  const client = new Client({ name: "cordon-demo", version: "1.0.0" });
+  try {
+    await client.connect(transport);
+    const result = await use(client);
+    await transport.terminateSession();
+    return result;
+  } finally {
+    await client.close();
+  }
+}
 
 function textOf(content: unknown): string {
   if (!Array.isArray(content)) return "no content";

@@ -30,6 +30,7 @@ export const REFUSALS = {
   target_unknown: ["invalid_target", "resource is not one of this gateway's origins"],
   target_wider: ["invalid_target", "resource is not the one that was granted"],
   proof_required: ["invalid_dpop_proof", "a DPoP proof of the agent's key is required"],
+  svid_unavailable: ["invalid_request", "this issuer gives no certificates"],
   launch_token_unknown: ["invalid_grant", "there is no such launch token"],
   launch_token_expired: ["invalid_grant", "the launch token has expired"],
   launch_token_spent: ["invalid_grant", "the launch token was used before"],
@@ -76,5 +77,14 @@ export class GrantRefusal extends CustomOIDCProviderError {
     const [error, description] = REFUSALS[code];
     super(error, description, detail === undefined ? undefined : { detail: `${code}: ${detail}` });
     this.code = code;
+  }
+}
+
+/** 503: nothing was granted and nothing kept; the same request may succeed in a moment. */
+export class Unavailable extends CustomOIDCProviderError {
+  constructor() {
+    super("temporarily_unavailable", "the issuer cannot keep anything at the moment");
+    this.status = 503;
+    this.statusCode = 503;
   }
 }

@@ -4,14 +4,16 @@ import type { KoaContextWithOIDC, Provider, TokenEndpointGrantContext } from "oi
 import { InvalidGrant } from "oidc-provider/lib/helpers/errors.js";
 import validateDpop, { checkDpopReplay } from "oidc-provider/lib/helpers/validate_dpop.js";
 import type { Result } from "../../lib/result.ts";
+import { CommitError } from "../state/group-commit.ts";
 import { ACCESS_TOKEN_TYPE, agentsClientOf } from "./agent-token.ts";
 import { spawnDelegate } from "./delegated-spawn.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, tokenAnswer } from "./issue-token.ts";
 import { launch, LAUNCH_GRANT, LAUNCH_PARAMETERS, LAUNCH_TOKEN_TYPE } from "./launch-grant.ts";
 import { type Parameters, textOf } from "./read-parameters.ts";
-import { GrantRefusal, type Refusal } from "./refusal.ts";
+import { GrantRefusal, type Refusal, Unavailable } from "./refusal.ts";
 import { renew } from "./renew.ts";
+import { requestedSvid } from "./request-svid.ts";
 import { type ExchangeRequest, spawn } from "./spawn.ts";
 
 /** RFC 8693 section 2.1. */
@@ -26,6 +28,7 @@ const EXCHANGE_PARAMETERS = [
   "constraints",
   "resource",
   "manifest",
+  "requested_svid",
 ] as const;
 
 interface Exchange {
@@ -47,7 +50,7 @@ export function registerGrants(provider: Provider, context: GrantContext): void 
     async (ctx) => {
       const application = context.state.applications.find(ctx.oidc.client.clientId);
       if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
-      ctx.body = valueOf(await launch(parametersOf(ctx), application, context));
+      ctx.body = valueOf(await written(launch(parametersOf(ctx), application, context), context));
     },
     LAUNCH_PARAMETERS,
   );
@@ -65,8 +68,11 @@ export function registerGrants(provider: Provider, context: GrantContext): void 
       if (application === undefined) throw new GrantRefusal({ code: "client_not_allowed" });
       if (exchange === undefined) throw new GrantRefusal({ code: "subject_token_type_unknown" });
       if (subjectToken === undefined) throw new GrantRefusal({ code: "request_malformed", detail: "subject_token" });
-      const signed = valueOf(await exchange.run({ parameters, application, subjectToken, jkt }, context));
-      ctx.body = tokenAnswer(signed, context.nowMs());
+      const svid = valueOf(requestedSvid(ctx, parameters, jkt, context));
+      const signed = valueOf(
+        await written(exchange.run({ parameters, application, subjectToken, jkt }, context), context),
+      );
+      ctx.body = { ...tokenAnswer(signed, context.nowMs()), ...svid(signed) };
       tellIssued(signed, exchange.event, context);
     },
     EXCHANGE_PARAMETERS,
@@ -89,6 +95,18 @@ async function proveKey(provider: Provider, ctx: KoaContextWithOIDC, clientId: s
 function applicationOf(clientId: string): string | undefined {
   const suffix = agentsClientOf("");
   return clientId.endsWith(suffix) ? clientId.slice(0, -suffix.length) : undefined;
+}
+
+/** A disk that is full for a moment is no bug: whoever asked may try again, and the log has the reason. */
+async function written<T>(result: Promise<T>, context: GrantContext): Promise<T> {
+  try {
+    return await result;
+  } catch (error) {
+    if (!(error instanceof CommitError)) throw error;
+    const cause = error.cause instanceof Error ? error.cause.message : "";
+    context.tell({ level: "error", event: "issuer_error", detail: `${error.message}: ${cause}` });
+    throw new Unavailable();
+  }
 }
 
 function valueOf<T>(result: Result<T, Refusal>): T {

@@ -1,11 +1,11 @@
-// In: the data folder. Out: the issuer's private signing keys, the first one made at the first start, and kept.
+// In: a file of the data folder. Out: the issuer's private signing keys, the first one made at the first start, and kept.
 // It trusts the folder's owner only: folder 0700, file 0600, and a looser file is refused.
 // States stand in the same file as the keys: one rename changes both, so that a crash leaves no key without its state.
 import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { JWK } from "jose";
-import { createSigningKey, type KeyState, type SigningKey } from "./signing-keys.ts";
+import type { CreateKey, KeyState, SigningKey } from "./signing-keys.ts";
 
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
@@ -18,13 +18,12 @@ type WrittenKey = JWK & { readonly state?: unknown; readonly since_ms?: unknown;
  * The ES256 keys that sign access tokens; exactly one is active. Throws with one clear line when the file is
  * unreadable, damaged or open to others.
  */
-export async function loadSigningKeys(dataFolder: string, nowMs: number): Promise<readonly SigningKey[]> {
-  const file = keyFile(dataFolder);
+export async function loadSigningKeys(file: string, create: CreateKey, nowMs: number): Promise<readonly SigningKey[]> {
   await mkdir(dirname(file), { recursive: true, mode: FOLDER_MODE });
   await removeLeftovers(file);
   const existing = await readKeys(file, nowMs);
   if (existing !== undefined) return existing;
-  const first = [await createSigningKey("active", nowMs)];
+  const first = [await create("active", nowMs)];
   await writeAside(file, first, async (aside) => {
     try {
       await link(aside, file);
@@ -37,8 +36,7 @@ export async function loadSigningKeys(dataFolder: string, nowMs: number): Promis
 }
 
 /** Whole or not at all: a crash leaves the old keys or the new ones. Resolves when they are on disk. */
-export async function saveSigningKeys(dataFolder: string, keys: readonly SigningKey[]): Promise<void> {
-  const file = keyFile(dataFolder);
+export async function saveSigningKeys(file: string, keys: readonly SigningKey[]): Promise<void> {
   await writeAside(file, keys, (aside) => rename(aside, file));
 }
 
@@ -47,10 +45,6 @@ async function removeLeftovers(file: string): Promise<void> {
   for (const name of await readdir(dirname(file))) {
     if (name.startsWith(`${basename(file)}.`)) await rm(join(dirname(file), name), { force: true });
   }
-}
-
-function keyFile(dataFolder: string): string {
-  return join(dataFolder, "broker", "keys.json");
 }
 
 async function readKeys(file: string, nowMs: number): Promise<readonly SigningKey[] | undefined> {

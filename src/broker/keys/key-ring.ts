@@ -1,11 +1,11 @@
-// In: the data folder, the process's time, how often to rotate. Out: the key that signs, and the set that is published.
+// In: a file of keys, the process's time, how often to rotate. Out: the key that signs, and the set that is published.
 // A change is on disk before it is seen: no key signs or is published that a crash would lose.
 // The only holder of private keys in the process; what it lists, logs or publishes has none of their private members.
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { loadSigningKeys, saveSigningKeys } from "./key-file.ts";
 import {
   advanceKeys,
-  createSigningKey,
+  type CreateKey,
   isRotationDue,
   KEYS_MAX,
   type KeyState,
@@ -31,7 +31,7 @@ export interface KeyFacts {
 export interface KeyRing {
   /** Of the key that signs now. */
   readonly kid: string;
-  /** Its public half. */
+  readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
   /** JSON text of the public keys (RFC 7517). */
   readonly published: string;
@@ -49,7 +49,9 @@ export interface KeyRing {
 }
 
 export interface KeyRingOptions extends RotationTimes {
-  readonly dataFolder: string;
+  /** Path of the file that holds the keys; its folder is made where absent. */
+  readonly file: string;
+  readonly create: CreateKey;
   readonly nowMs: () => number;
   /** One short sentence for the log. */
   readonly onChange: (kid: string, what: string) => void;
@@ -63,8 +65,8 @@ const ORDER: readonly KeyState[] = ["next", "active", "retired"];
 
 /** Rejects with one clear line when the keys cannot be had. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
-  const { dataFolder, nowMs } = options;
-  let keys = await loadSigningKeys(dataFolder, nowMs());
+  const { file, create, nowMs } = options;
+  let keys = await loadSigningKeys(file, create, nowMs());
   let privateKeys = importKeys(keys);
   let active = activeOf(keys);
   let published = JSON.stringify(publicKeySet(keys));
@@ -74,7 +76,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 
   async function change(next: readonly SigningKey[]): Promise<void> {
     if (next === keys) return;
-    await saveSigningKeys(dataFolder, next);
+    await saveSigningKeys(file, next);
     const before = keys;
     keys = next;
     privateKeys = importKeys(next);
@@ -107,7 +109,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 
   async function publishNext(): Promise<SigningKey | undefined> {
     if (keys.length >= KEYS_MAX || keys.some((key) => key.state === "next")) return undefined;
-    const key = await createSigningKey("next", nowMs());
+    const key = await create("next", nowMs());
     await change([...keys, key]);
     return key;
   }
@@ -146,6 +148,9 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   return {
     get kid() {
       return active.kid;
+    },
+    get privateKey() {
+      return createPrivateKey({ key: active.jwk, format: "jwk" });
     },
     get publicKey() {
       return createPublicKey({ key: active.jwk, format: "jwk" });

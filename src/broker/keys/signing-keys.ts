@@ -31,12 +31,15 @@ export const RETIRED_MS = 3_660_000;
 /** In a fast series of rotations the retired keys add up; a gateway reads at most 256 of a set. */
 export const KEYS_MAX = 16;
 
-export async function createSigningKey(state: KeyState, nowMs: number): Promise<SigningKey> {
+/** Makes a key of a ring; it signs tokens where nothing else is said. */
+export type CreateKey = (state: KeyState, nowMs: number) => Promise<SigningKey>;
+
+export const createSigningKey: CreateKey = async (state, nowMs) => {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const jwk = privateKey.export({ format: "jwk" }) as JWK;
   const kid = await calculateJwkThumbprint(jwk);
   return { kid, state, sinceMs: nowMs, jwk: { ...jwk, kid, alg: "ES256", use: "sig" } };
-}
+};
 
 /** Promotes the next key once it was published for the overlap, and drops what has been retired for long enough. */
 export function advanceKeys(keys: readonly SigningKey[], times: RotationTimes, nowMs: number): readonly SigningKey[] {
@@ -72,6 +75,9 @@ export function nextChangeMs(keys: readonly SigningKey[], times: RotationTimes):
 /** What is published: no private member, and no state that a caller needs to know. */
 export function publicKeySet(keys: readonly SigningKey[]): { readonly keys: readonly JWK[] } {
   return {
-    keys: keys.map(({ jwk: { kty, crv, x, y, kid, alg, use } }) => ({ kty, crv, x, y, kid, alg, use })),
+    keys: keys.map(({ jwk }) => {
+      const { kty, crv, x, y, kid, alg, use, x5c } = jwk;
+      return { kty, crv, x, y, kid, alg, use, ...(x5c === undefined ? {} : { x5c }) };
+    }),
   };
 }

@@ -35,6 +35,20 @@ suite("the containment store", () => {
     assert.deepEqual(again.history(1, 3), [{ epoch: 2, ...draining }]);
   });
 
+  test("the history forgets the oldest change where it has as many as it may, and no entry with it", (t) => {
+    const db = openControlDatabase(join(temporaryFolder(t), "control.sqlite"));
+    t.after(() => db.close());
+    const store = createContainmentStore(db, 2);
+    store.save({ epoch: 1, set: blocked });
+    store.save({ epoch: 2, set: draining });
+    store.save({ epoch: 3, release: { level: "task", id: "t" } }, note);
+    assert.deepEqual(
+      store.history(10).map(({ epoch }) => epoch),
+      [3, 2],
+    );
+    assert.deepEqual(store.load(), { epoch: 3, entries: [blocked] });
+  });
+
   test("an epoch that is not the next one is refused, and nothing changes", (t) => {
     const db = openControlDatabase(join(temporaryFolder(t), "control.sqlite"));
     t.after(() => db.close());

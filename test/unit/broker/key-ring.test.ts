@@ -9,7 +9,7 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { calculateJwkThumbprint, type JWK } from "jose";
 import { type KeyRing, openKeyRing } from "../../../src/broker/keys/key-ring.ts";
-import { KEYS_MAX, RETIRED_MS } from "../../../src/broker/keys/signing-keys.ts";
+import { createSigningKey, KEYS_MAX, RETIRED_MS } from "../../../src/broker/keys/signing-keys.ts";
 
 const START_MS = Date.UTC(2026, 8, 1);
 const ROTATION_MS = 30 * 86_400_000;
@@ -21,7 +21,8 @@ async function openRing(t: TestContext, folder = newFolder(t), startMs = START_M
   const told: string[] = [];
   const problems: string[] = [];
   const ring = await openKeyRing({
-    dataFolder: folder,
+    file: fileOf(folder),
+    create: createSigningKey,
     nowMs: () => clock.nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: OVERLAP_MS,
@@ -158,7 +159,8 @@ test("a change that cannot be written is not made: no key is published that a cr
 test("a fast series of rotations ends at the bound of keys, and goes on when one is no longer published", async (t) => {
   const clock = { nowMs: START_MS };
   const ring = await openKeyRing({
-    dataFolder: newFolder(t),
+    file: fileOf(newFolder(t)),
+    create: createSigningKey,
     nowMs: () => clock.nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: 1000,

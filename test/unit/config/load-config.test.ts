@@ -127,6 +127,32 @@ test("parts that contradict each other are refused", () => {
       },
     ],
     ["admin.port", { ...base, admin: { port: 8080 } }],
+    ["budgets[0]", { ...base, budgets: [{ name: "idle", per: ["agent"] }] }],
+    ["budgets[0].per", { ...base, budgets: [{ name: "twice", per: ["task", "task"], concurrent: 1 }] }],
+    [
+      "budgets[0].match.routes[0]",
+      { ...base, budgets: [{ name: "astray", match: { routes: ["tol"] }, per: ["task"], concurrent: 1 }] },
+    ],
+    [
+      "budgets[1].name",
+      { ...base, budgets: [1, 2].map((concurrent) => ({ name: "same", per: ["agent"], concurrent })) },
+    ],
+    [
+      "budgets[0].sum",
+      {
+        ...base,
+        routes: [{ ...route, body: "stream" }],
+        budgets: [{ name: "unread", per: ["task"], sum: { argument: "/amount", max: 1 } }],
+      },
+    ],
+    [
+      "budgets[0].request_bytes_total",
+      {
+        ...base,
+        routes: [{ ...route, upgrade: ["websocket"] }],
+        budgets: [{ name: "tunnel", match: { tools: ["tool"] }, per: ["task"], request_bytes_total: 1 }],
+      },
+    ],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 2001, request_timeout_ms: 2000 } }],
     ["limits.headers_timeout_ms", { ...base, limits: { headers_timeout_ms: 60_001 } }],
     ["routes[0].limits.body_bytes_max", { ...base, limits: { bodies_bytes_max: 4 * 1_048_576 - 1 } }],

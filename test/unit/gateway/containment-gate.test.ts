@@ -15,7 +15,7 @@ function entry(mode: ContainmentEntry["mode"]): ContainmentEntry {
   return { level: "agent", id: ID, mode, drainUntilMs: 1000, reason: "r", by: "b", atMs: 0 };
 }
 
-function gate() {
+function gate(entriesMax?: number) {
   const epoch = attachEpoch(createEpochBuffer(1));
   const waiting: ContainmentDelta[] = [];
   const made = createContainmentGate({
@@ -25,6 +25,7 @@ function gate() {
       for (const delta of waiting.splice(0)) made.apply(delta);
     },
     nowMs: () => 0,
+    ...(entriesMax === undefined ? {} : { entriesMax }),
   });
   return { made, epoch, waiting };
 }
@@ -48,4 +49,27 @@ test("what the policy contains here stays until the supervisor's change, and a w
   made.apply({ epoch: 2, set: entry("quarantined") });
   made.apply({ epoch: 3, release: { level: "agent", id: ID } });
   assert.equal(made.verdictFor(agent).mode, "active", "a release releases");
+});
+
+test("the supervisor is told once of what the policy contains, and again where it asks for more", () => {
+  const { made } = gate();
+  assert.deepEqual([made.containHere(ID, "quarantined"), made.containHere(ID, "quarantined")], ["new", "known"]);
+  made.apply({ epoch: 1, set: entry("quarantined") });
+  assert.equal(made.containHere(ID, "quarantined"), "known");
+  assert.deepEqual([made.containHere(ID, "blocked"), made.containHere(ID, "quarantined")], ["new", "known"]);
+  made.apply({ epoch: 2, set: entry("blocked") });
+  made.apply({ epoch: 3, release: { level: "agent", id: ID } });
+  assert.equal(made.containHere(ID, "quarantined"), "new");
+});
+
+test("where there are as many entries as there may be, the policy adds none, but tightens those that are there", () => {
+  const { made } = gate(2);
+  made.apply({ epoch: 1, set: entry("draining") });
+  assert.equal(made.containHere("other", "quarantined"), "new");
+  assert.equal(made.containHere("one more", "blocked"), "full");
+  assert.equal(made.verdictFor({ refs: { ...agent.refs, agent: "one more" } } as Agent).mode, "active");
+  assert.deepEqual([made.containHere("other", "blocked"), made.containHere(ID, "blocked")], ["new", "new"]);
+  made.apply({ epoch: 2, set: { ...entry("blocked"), id: "other" } });
+  made.apply({ epoch: 3, release: { level: "agent", id: "other" } });
+  assert.equal(made.containHere("one more", "blocked"), "full", "the first one is here and on its way");
 });

@@ -1,0 +1,60 @@
+// In: the text of a checkpoint, or the counters to keep. Out: the other one. A checkpoint says what the records of the audit
+// log come to, up to a place in it. Trusts: nothing. A counter that is forgotten is a budget that is full again, so a
+// checkpoint that is not whole is an Error and never an empty one.
+import { z } from "zod";
+import type { FoldState } from "./fold-records.ts";
+
+/** The end of a record in the audit log. */
+export interface LogPlace {
+  /** Offset behind its line break, in bytes; 0 before the first record. */
+  readonly offset: number;
+  readonly seq: number;
+  /** SHA-256 of the last bytes before it, hexadecimal, to know the log again by; "" before the first record. */
+  readonly tail: string;
+}
+
+export interface Checkpoint {
+  readonly place: LogPlace;
+  readonly state: FoldState;
+}
+
+export const LOG_START: LogPlace = Object.freeze({ offset: 0, seq: 0, tail: "" });
+
+const amount = z.int().nonnegative();
+const key = z.string().regex(/^[0-9a-f]{32}$/);
+const recent = z.array(z.tuple([z.int(), amount])).max(1000);
+
+const schema = z.strictObject({
+  version: z.literal(1),
+  place: z.strictObject({ offset: amount, seq: amount, tail: z.string().regex(/^(?:[0-9a-f]{64})?$/) }),
+  entries: z.array(
+    z.strictObject({
+      name: z.string(),
+      key,
+      sinceMs: amount,
+      untilMs: amount,
+      calls: amount,
+      bytes: amount,
+      sum: amount,
+      recent,
+    }),
+  ),
+  open: z.array(
+    z.tuple([
+      z.string(),
+      z.strictObject({
+        atMs: amount,
+        reserved: z.array(z.strictObject({ name: z.string(), key, bytes: amount, sum: amount, untilMs: amount })),
+      }),
+    ]),
+  ),
+});
+
+export function checkpointText({ place, state }: Checkpoint): string {
+  return `${JSON.stringify({ version: 1, place, ...state })}\n`;
+}
+
+export function parseCheckpoint(text: string): Checkpoint {
+  const { place, entries, open } = schema.parse(JSON.parse(text));
+  return { place, state: { entries, open } };
+}
