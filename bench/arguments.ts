@@ -63,7 +63,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [options]
-  --quick            three short pairs; the whole run takes less than two minutes
+  --quick            three short pairs; the whole run takes about two minutes
   --smoke            a few seconds to see that everything runs; its figures mean nothing
   --only PART        one of ${PARTS.join(", ")}; may be repeated
   --json             {"rows":[{"name","figure","unit"}], "machine", "notes"} on standard output
