@@ -41,6 +41,7 @@ function rootsFile(dataFolder: string): string {
 
 export async function openAuthority(options: AuthorityOptions): Promise<CertificateAuthority> {
   const { dataFolder, trustDomain, nowMs } = options;
+  let running = false;
   let written: Promise<void> = Promise.resolve();
   const ring: KeyRing = await openKeyRing({
     file: join(dataFolder, "broker", "ca.json"),
@@ -50,8 +51,8 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
     overlapMs: OVERLAP_MS,
     onChange: (kid, what) => {
       options.onChange(kid, what);
-      // Once the ring itself has changed, which it may do before it is here.
-      setImmediate(() => void publish().catch(options.onProblem));
+      // What changes while the ring is opened is written below, once it is here.
+      if (running) void publish().catch(options.onProblem);
     },
     onProblem: options.onProblem,
   });
@@ -63,6 +64,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
   }
 
   await publish();
+  running = true;
   return {
     issue(id, key, untilMs) {
       const validity = { notBeforeMs: nowMs() - BACKDATED_MS, notAfterMs: untilMs };
@@ -75,7 +77,10 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
       const { keys } = JSON.parse(ring.published) as { keys: { kty: string; crv: string; x: string; y: string }[] };
       return JSON.stringify({ keys, spiffe_refresh_hint: REFRESH_HINT_S });
     },
-    close: () => ring.close(),
+    close() {
+      running = false;
+      ring.close();
+    },
   };
 }
 
