@@ -63,7 +63,13 @@ test("a nonce that has expired is answered with a new one", async (t) => {
     throw error;
   };
   const file = join(dataFolder, "broker", "keys.json");
-  const ring = { nowMs, rotationMs: 86_400_000, overlapMs: 600_000, onChange: () => undefined };
+  const ring = {
+    nowMs,
+    rotationMs: 86_400_000,
+    overlapMs: 600_000,
+    restartOverlapMs: 600_000,
+    onChange: () => undefined,
+  };
   const keyRing = await openKeyRing({ file, create: createSigningKey, ...ring, onProblem: fail });
   const state = openState(dataFolder, nowMs);
   const publicOrigins = [GATEWAY_ORIGIN];
