@@ -12,6 +12,8 @@ export interface StartOptions {
 
 export interface Child {
   readonly pid: number;
+  /** How it ended, with what it said last; undefined while it runs. */
+  ended(): string | undefined;
   /** SIGTERM, and SIGKILL for what does not end in time. */
   stop(): Promise<void>;
 }
@@ -106,7 +108,11 @@ export function createChildProcesses(): ChildProcesses {
         const { ready } = options;
         const isReady = (): void => {
           clearTimeout(timer);
-          resolve({ pid: child.pid ?? 0, stop: () => stop(child) });
+          const ended = (): string | undefined => {
+            const by = child.exitCode ?? child.signalCode;
+            return by === null ? undefined : `${by}: ${output.trim()}`;
+          };
+          resolve({ pid: child.pid ?? 0, ended, stop: () => stop(child) });
         };
         const read = (chunk: Buffer): void => {
           output = (output + chunk.toString()).slice(-OUTPUT_CHARACTERS_MAX);

@@ -24,7 +24,8 @@ const APPLICATION = "hiring";
 const RATE_PER_S = 50;
 /** Enough to keep the issuer busy, and less than it would refuse. */
 const ORCHESTRATORS = 16;
-const SKIP_S = 0.2;
+/** So long the generator is new itself, and slower than what it measures. */
+const SKIP_S_MAX = 1.5;
 /** For the start of the generator, and for what is still under way at its end. */
 const EXTRA_MS = 30_000;
 
@@ -41,7 +42,8 @@ interface SpawnStage {
 
 interface Issuing {
   readonly pid: number;
-  run(pace: SpawnTask["pace"], seconds: number): Promise<SpawnResult>;
+  /** The first `skipS` of the seconds are not counted. */
+  run(pace: SpawnTask["pace"], seconds: number, skipS: number): Promise<SpawnResult>;
 }
 
 export async function measureSpawn(given: {
@@ -79,13 +81,14 @@ export async function measureSpawn(given: {
 async function measureBoth(few: Issuing, many: Issuing, plan: Plan, progress: Progress): Promise<Measured> {
   const flatOut = { orchestrators: ORCHESTRATORS };
   const rates: SpawnResult[] = [];
-  const warmUpS = Math.max(plan.warmUpS / 2, SKIP_S + 0.1);
-  for (const one of [many, few]) await one.run(flatOut, warmUpS);
-  rates.push(await few.run(flatOut, plan.spawnS + SKIP_S));
+  const skipS = Math.min(SKIP_S_MAX, plan.spawnS / 2);
+  const warmUpS = Math.max(plan.warmUpS / 2, plan.spawnS / 2);
+  for (const one of [many, few]) await one.run(flatOut, warmUpS, 0);
+  rates.push(await few.run(flatOut, plan.spawnS + skipS, skipS));
   progress(`spawn: ${Math.round(rates[0]?.perS ?? 0)} a second`);
   const pairs: { few: SpawnResult; many: SpawnResult }[] = [];
   for (let pair = 1; pair <= plan.spawnPairs; pair++) {
-    const atRate = async (one: Issuing) => one.run({ ratePerS: RATE_PER_S }, plan.spawnS + SKIP_S);
+    const atRate = async (one: Issuing) => one.run({ ratePerS: RATE_PER_S }, plan.spawnS + skipS, skipS);
     const now = { few: await atRate(few), many: await atRate(many) };
     pairs.push(now);
     const of = ({ p50Us, p99Us }: SpawnResult) => `p50 ${Math.round(p50Us)} p99 ${Math.round(p99Us)} us`;
@@ -195,14 +198,14 @@ async function startIssuing(stage: SpawnStage, agents: number): Promise<Issuing>
   const { pid } = await processes.start(NODE, args, { cores: cores.gateway, ready: /"ready"/ });
   return {
     pid,
-    async run(pace, seconds) {
+    async run(pace, seconds, skipS) {
       const task: SpawnTask = {
         issuer,
         application: APPLICATION,
         keyFile: files.privateFile,
         pace,
         seconds,
-        skipS: SKIP_S,
+        skipS,
         url: `${audience}${BATCHED_PATH}`,
       };
       const timeoutMs = seconds * 1000 + EXTRA_MS;

@@ -77,9 +77,10 @@ async function startAll(processes: ChildProcesses, folder: string, options: Soak
     cores: cores.gateway,
     ready: /"ready"/,
     onOutput: lineReader((line) => {
-      const { level, message } = JSON.parse(line) as { level?: string; message?: string };
+      const { level, message, why } = JSON.parse(line) as { level?: string; message?: string; why?: string };
       if (level !== "warn" && level !== "error") return;
-      complaints.set(String(message), (complaints.get(String(message)) ?? 0) + 1);
+      const complaint = why === undefined ? String(message) : `${message}, ${why}`;
+      complaints.set(complaint, (complaints.get(complaint) ?? 0) + 1);
     }),
   });
   const seconds: LoadSecond[] = [];
@@ -109,17 +110,27 @@ async function soak(processes: ChildProcesses, folder: string, options: SoakOpti
   const findings: string[] = [];
   const startMs = performance.now();
   const endMs = startMs + options.minutes * 60_000;
-  const operating = operate(operators, () => seconds.at(-1)?.victim ?? "", endMs);
+  let over = false;
+  const operating = operate(operators, () => (over ? undefined : (seconds.at(-1)?.victim ?? "")));
   let shown = 0;
   while (performance.now() < endMs) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
+    const ended = gateway.ended() ?? load.ended();
+    if (ended !== undefined) {
+      over = true;
+      throw new Error(`the gateway or its load ended early with ${ended}`);
+    }
     const second = seconds.at(-1);
     const atS = (performance.now() - startMs) / 1000;
-    const metrics = samples.length % METRICS_EVERY_S === 0 ? await operators.metrics() : undefined;
+    // While it is being killed it may not answer; the next look tells how it ended.
+    const asked = samples.length % METRICS_EVERY_S === 0;
+    const metrics = asked ? await operators.metrics().catch(() => undefined) : undefined;
     const metric = (name: string, unit: number): number => (metrics?.get(name) ?? Number.NaN) / unit;
+    const held = heldBy(gateway.pid);
+    if (held === undefined) continue;
     samples.push({
       atS,
-      ...heldBy(gateway.pid),
+      ...held,
       requestsPerS: second?.answers ?? 0,
       slowestMs: second?.slowestMs ?? 0,
       heapMiB: metric("nodejs_heap_size_used_bytes", 2 ** 20),
@@ -136,6 +147,7 @@ async function soak(processes: ChildProcesses, folder: string, options: SoakOpti
       shown += 1;
     }
   }
+  over = true;
   await operating;
   const last = seconds.at(-1);
   await load.stop();
@@ -155,15 +167,16 @@ async function soak(processes: ChildProcesses, folder: string, options: SoakOpti
       agents: last?.agents ?? 0,
       operator_steps: operators.steps,
       audit_mib: Math.round(sizeOf(audit) / 2 ** 20),
-      rest_rss_mib: Math.round(atRest.rssMiB),
-      rest_fds: atRest.fds,
+      rest_rss_mib: Math.round(atRest?.rssMiB ?? Number.NaN),
+      rest_fds: atRest?.fds ?? Number.NaN,
     },
   };
 }
 
-async function operate(operators: Operators, victim: () => string, endMs: number): Promise<void> {
-  while (performance.now() < endMs) {
-    await operators.step(victim());
+/** Until there is no victim any more. */
+async function operate(operators: Operators, victimNow: () => string | undefined): Promise<void> {
+  for (let victim = victimNow(); victim !== undefined; victim = victimNow()) {
+    await operators.step(victim);
     await new Promise((resolve) => setTimeout(resolve, OPERATE_EVERY_MS));
   }
 }
@@ -183,12 +196,23 @@ async function untilAtRest(operators: Operators): Promise<string[]> {
   return [`not at rest after the load: ${held}`];
 }
 
-const HEADS = ["minute", "RSS MiB", "heap MiB", "external", "req/s", "files", "threads", "lag ms", "slowest ms"];
+const HEADS = [
+  "minute",
+  "floor MiB",
+  "RSS MiB",
+  "heap MiB",
+  "external",
+  "req/s",
+  "files",
+  "threads",
+  "lag ms",
+  "slowest ms",
+];
 
 function lineOf(minute: ReturnType<typeof minutesOf>[number] | undefined): string {
   if (minute === undefined) return "";
-  const { rssMiB, heapMiB, externalMiB, requestsPerS, fds, threads, lagMs, slowestMs } = minute;
-  const figures = [minute.minute, rssMiB, heapMiB, externalMiB, requestsPerS, fds, threads, lagMs, slowestMs];
+  const { floorMiB, rssMiB, heapMiB, externalMiB, requestsPerS, fds, threads, lagMs, slowestMs } = minute;
+  const figures = [minute.minute, floorMiB, rssMiB, heapMiB, externalMiB, requestsPerS, fds, threads, lagMs, slowestMs];
   return `${figures.map((figure, index) => String(Math.round(figure * 10) / 10).padStart(HEADS[index]?.length ?? 0)).join("  ")}\n`;
 }
 
@@ -240,11 +264,15 @@ async function main(words: readonly string[]): Promise<number> {
       const more = Object.entries({ ...facts, ...last?.seen }).map(([name, value]) => `  ${name}: ${value}`);
       process.stdout.write(
         `${more.join("\n")}\nslope ${verdict.slopeMiBPerMinute.toFixed(2)} MiB a minute over the last two thirds; ` +
-          `median of the last third ${Math.round(verdict.lastMiB)} MiB, of the middle third ${Math.round(verdict.middleMiB)} MiB\n` +
+          `floor of the last third ${Math.round(verdict.lastMiB)} MiB, of the middle third ${Math.round(verdict.middleMiB)} MiB; ` +
+          `medians ${Math.round(verdict.lastMedianMiB)} and ${Math.round(verdict.middleMedianMiB)} MiB\n` +
           `${verdict.flat ? "flat" : `not flat:\n  ${verdict.problems.join("\n  ")}`}\n`,
       );
     }
     return verdict.flat ? 0 : 1;
+  } catch (error) {
+    process.stderr.write(`soak: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
   } finally {
     await processes.close();
     rmSync(folder, { recursive: true, force: true });

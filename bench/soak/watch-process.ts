@@ -11,12 +11,23 @@ const AUDIT_BYTES_PER_S = 10_000_000;
 /** Below this the soak stops rather than fill the disk of somebody else. */
 const FREE_BYTES_MIN = 1024 * 1024 * 1024;
 
-export function heldBy(pid: number): { rssMiB: number; fds: number; threads: number } {
-  return {
-    rssMiB: usageOf(pid).rssMiB,
-    fds: readdirSync(`/proc/${pid}/fd`).length,
-    threads: readdirSync(`/proc/${pid}/task`).length,
-  };
+export interface Held {
+  readonly rssMiB: number;
+  readonly fds: number;
+  readonly threads: number;
+}
+
+/** Undefined where the process has ended. */
+export function heldBy(pid: number): Held | undefined {
+  try {
+    return {
+      rssMiB: usageOf(pid).rssMiB,
+      fds: readdirSync(`/proc/${pid}/fd`).length,
+      threads: readdirSync(`/proc/${pid}/task`).length,
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 export function trimLogs(files: readonly string[]): void {

@@ -19,6 +19,8 @@ export const ASSISTANT = "assistant-agent";
 export const SOURCING = "sourcing-agent";
 export const INTERVIEW = "interview-agent";
 export const SCORING = "scoring-agent";
+/** The application that launches agents; they are no clients of their own. */
+export const ORCHESTRATOR = "hiring";
 export const CLIENTS = [SCREENING, ASSISTANT, SOURCING, INTERVIEW, SCORING] as const;
 export type ClientId = (typeof CLIENTS)[number];
 
@@ -27,13 +29,14 @@ export function demoConfig(options: {
   /** Absent where there is no `opa`: the bundle that ships with Cordon decides. */
   readonly policySource: string | undefined;
   readonly policyData: string;
-  readonly keyFile: (client: ClientId) => string;
+  readonly keyFile: (client: ClientId | typeof ORCHESTRATOR) => string;
 }): string {
   const { ports, policySource, policyData, keyFile } = options;
   const origin = `http://127.0.0.1:${ports.traffic}`;
   const issuer = `http://127.0.0.1:${ports.issuer}`;
   const ats = { url: `http://127.0.0.1:${ports.ats}`, strip_prefix: "/ats", allow_private_addresses: true };
   const profile = { type: "candidate_profiles", classification: "interview_safe", owner: "people-team" };
+  const scores = { type: "candidate_scores", classification: "interview_safe", owner: "people-team" };
   const salary = { type: "candidate_salaries", classification: "restricted", owner: "people-team" };
   const candidate = "/ats/jobs/{job_id}/candidates/{candidate_id}";
   return stringify({
@@ -52,9 +55,33 @@ export function demoConfig(options: {
         jwks: { url: `${issuer}/jwks`, allow_private_addresses: true },
       },
     ],
-    broker: { port: ports.issuer, issuer, trust_domain: TRUST_DOMAIN, clients: clientsOf(keyFile) },
+    broker: {
+      port: ports.issuer,
+      issuer,
+      trust_domain: TRUST_DOMAIN,
+      clients: clientsOf(keyFile),
+      // All that it may ever grant, and for whom.
+      applications: [
+        {
+          name: ORCHESTRATOR,
+          jwks: keyFile(ORCHESTRATOR),
+          orchestrations: ["hiring"],
+          scope: ["read:candidates:*", "write:scores:*"],
+          principals: ["user:recruiter_alice"],
+          depth_max: 2,
+        },
+      ],
+    },
     routes: [
       { name: "ats-candidate", path: candidate, methods: ["GET"], audit: "strict", resource: profile, upstream: ats },
+      {
+        name: "ats-score",
+        path: `${candidate}/score`,
+        methods: ["POST"],
+        audit: "strict",
+        resource: scores,
+        upstream: ats,
+      },
       { name: "ats-salary", path: `${candidate}/salary`, methods: ["GET"], resource: salary, upstream: ats },
       {
         name: "mcp-everything",

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { failed, runSteps, type Step, type StepResult } from "./run-steps.ts";
 import { type Stage, startStage } from "./start-stage.ts";
 import { tableHead, tableRow } from "./step-table.ts";
+import { AGENT_STEPS } from "./steps/agent-steps.ts";
 import { CONTAINMENT_STEPS } from "./steps/containment-steps.ts";
 import { logStep } from "./steps/log-step.ts";
 import { MCP_STEPS } from "./steps/mcp-step.ts";
@@ -12,7 +13,14 @@ import { TOKEN_STEPS } from "./steps/token-steps.ts";
 
 /** About four times what a small machine takes. */
 const RUN_TIMEOUT_MS = 100_000;
-const STEPS: readonly Step[] = [...TOKEN_STEPS, ...MCP_STEPS, ...POLICY_STEPS, ...CONTAINMENT_STEPS, logStep];
+const STEPS: readonly Step[] = [
+  ...TOKEN_STEPS,
+  ...AGENT_STEPS,
+  ...MCP_STEPS,
+  ...POLICY_STEPS,
+  ...CONTAINMENT_STEPS,
+  logStep,
+];
 
 const { values } = parseArgs({
   options: { json: { type: "boolean", default: false }, keep: { type: "boolean", default: false } },

@@ -27,22 +27,21 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CORDON_")));
 }
 
+/** -1 where it has no exit code of its own. */
+export function runProgram(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const child = execFile(command, [...args], { env, timeout: COMMAND_TIMEOUT_MS }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+      resolve({ code, stdout, stderr });
+    });
+    tieToDemo(child);
+  });
+}
+
 export function createOperator(control: string, key: string): Operator {
   // By the environment: the arguments of a process can be read by others.
   const env = { ...plainEnvironment(), CORDON_CONTROL_URL: control, CORDON_OPERATOR_KEY: key };
-  const run = (...args: string[]): Promise<CommandResult> =>
-    new Promise((resolve) => {
-      const child = execFile(
-        process.execPath,
-        [CLI, ...args],
-        { env, timeout: COMMAND_TIMEOUT_MS },
-        (error, stdout, stderr) => {
-          const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-          resolve({ code, stdout, stderr });
-        },
-      );
-      tieToDemo(child);
-    });
+  const run = (...args: string[]): Promise<CommandResult> => runProgram(process.execPath, [CLI, ...args], env);
   return {
     run,
     async ask<T>(...args: string[]) {

@@ -12,13 +12,15 @@ import { type Ats, startAts } from "../tools/ats/start-ats.ts";
 import { type Monitor, startMonitor } from "../tools/monitor/start-monitor.ts";
 import type { AgentSetup, PublicAgent } from "./agents.ts";
 import { type Child, startChild } from "./child-process.ts";
-import { CLIENTS, type ClientId, demoConfig } from "./demo-config.ts";
+import { CLIENTS, type ClientId, demoConfig, ORCHESTRATOR } from "./demo-config.ts";
 import { freePorts } from "./free-ports.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
-import { CLI, createOperator, type Operator, plainEnvironment } from "./operator.ts";
+import { CLI, type CommandResult, createOperator, type Operator, plainEnvironment, runProgram } from "./operator.ts";
 
 export interface Stage {
   readonly gateway: string;
+  /** Of this run; removed at its end. */
+  readonly folder: string;
   readonly ats: Ats;
   readonly monitor: Monitor;
   readonly ledger: Ledger;
@@ -38,7 +40,11 @@ export interface Stage {
   readonly decisionLog: string;
   /** Set by the first step. */
   screening: PublicAgent | undefined;
-  setup(client: ClientId): AgentSetup;
+  setup(client: ClientId | typeof ORCHESTRATOR): AgentSetup;
+  /** A program in an environment without variables of Cordon, and so without an operator's key. */
+  runProgram(command: string, args: readonly string[]): Promise<CommandResult>;
+  /** `cordon ARGS`, likewise. */
+  runCordon(args: readonly string[]): Promise<CommandResult>;
   /** Ends the gateway by SIGTERM. Its exit code. */
   stopGateway(): Promise<number | string>;
   close(): Promise<void>;
@@ -78,7 +84,7 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   closers.push(() => mirror.close());
 
   const keys = new Map<string, AgentKey>();
-  const keyFiles = ensureQuickstartKeys(join(folder, "keys"), CLIENTS);
+  const keyFiles = ensureQuickstartKeys(join(folder, "keys"), [...CLIENTS, ORCHESTRATOR]);
   for (const { clientId, privateFile } of keyFiles) keys.set(clientId, readKeyFile(privateFile));
   const policy = await preparePolicy(folder);
   const configFile = join(folder, "cordon.yaml");
@@ -108,6 +114,7 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   const gateway = `http://127.0.0.1:${traffic}`;
   return {
     gateway,
+    folder,
     ats: tool,
     monitor: mirror,
     ledger,
@@ -126,6 +133,8 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
       if (clientKey === undefined) throw new Error(`there is no key of ${clientId}`);
       return { issuer: `http://127.0.0.1:${issuer}`, clientId, clientKey, gateway, ledger };
     },
+    runProgram: (command, args) => runProgram(command, args, plainEnvironment()),
+    runCordon: (args) => runProgram(process.execPath, [CLI, ...args], plainEnvironment()),
     stopGateway: async () => (cordon === undefined ? "not started" : cordon.stop()),
     close,
   };

@@ -20,6 +20,7 @@ import { openGrants } from "./open-grants.ts";
 import { readClientKeys } from "./read-client-keys.ts";
 import { createReplayStore } from "./replay-store.ts";
 import { revokeOrphans } from "./revoke.ts";
+import { createKeyHistory } from "./state/key-records.ts";
 import { openState } from "./state/open-state.ts";
 import { startSweep } from "./state/start-sweep.ts";
 import { useProcessClock } from "./use-process-clock.ts";
@@ -100,19 +101,27 @@ function logEvents(provider: Provider): void {
 async function start(): Promise<void> {
   const processClock = createClock(clock);
   useProcessClock(processClock);
+  const { nowMs } = processClock;
+  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
+  const state = openState(dataFolder, nowMs);
+  const keyHistory = createKeyHistory(state.keys, nowMs, logProblem);
   const keyRing = await openKeyRing({
     file: join(dataFolder, "broker", "keys.json"),
     create: createSigningKey,
-    nowMs: processClock.nowMs,
+    nowMs,
     rotationMs: broker.key_rotation_days * DAY_MS,
     overlapMs: broker.key_overlap_s * 1000,
-    onChange: (kid, what) => log({ level: "info", event: "signing_key", detail: `${kid} ${what}` }),
+    restartOverlapMs: broker.key_overlap_s * 1000,
+    onChange: (kid, what) => {
+      log({ level: "info", event: "signing_key", detail: `${kid} ${what}` });
+      keyHistory.changed();
+    },
     onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
   });
+  keyHistory.follow(keyRing);
   const resourceServers = broker.resource_servers.map((server) => ({ ...server, scope: [] }));
   const clientKeys = await readClientKeys([...broker.clients, ...resourceServers]);
   const replayStore = createReplayStore(readMonotonicMs);
-  const state = openState(dataFolder, processClock.nowMs);
   const tellKey = (kid: string, what: string) =>
     log({ level: "info", event: "signing_key", detail: `certificates: ${kid} ${what}` });
   const authority = !broker.x509_svid
@@ -120,7 +129,7 @@ async function start(): Promise<void> {
     : await openAuthority({
         dataFolder,
         trustDomain: broker.trust_domain,
-        nowMs: processClock.nowMs,
+        nowMs,
         onChange: tellKey,
         onProblem: ({ message }) => log({ level: "error", event: "signing_key", detail: bounded(message) }),
       });
@@ -133,7 +142,7 @@ async function start(): Promise<void> {
     state,
     authority,
     feed,
-    nowMs: processClock.nowMs,
+    nowMs,
     tell: (entry) => (entry.level === "info" ? log(entry) : logWithin(alerts, entry)),
   });
   const provider = createProvider({
@@ -157,8 +166,7 @@ async function start(): Promise<void> {
       logWithin(refusedConnections, { level: "warn", event: "connection_refused", detail: `${limit}: ${address}` }),
   });
 
-  const logProblem = ({ message }: Error) => log({ level: "error", event: "issuer_error", detail: bounded(message) });
-  const sweep = startSweep(state, processClock.nowMs, logProblem);
+  const sweep = startSweep(state, nowMs, logProblem);
   const clientIds = new Set([...broker.clients, ...broker.resource_servers].map(({ client_id: id }) => id));
   const handlers = { ...keyHandlers(keyRing), ...applicationHandlers(grants, clientIds) };
   parentPort?.on("message", (message: ToBroker) => {

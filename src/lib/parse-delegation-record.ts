@@ -14,7 +14,7 @@ import type { JsonObject } from "./strict-json.ts";
 export const DELEGATION_HOPS_MAX = 5;
 /** A record of a usual task has 1,400; long names, many scopes and details take the rest. */
 export const RECORD_CHARS_MAX = 4096;
-/** All records of a chain: with the other claims its token then stays below `token_bytes_max` (16,384), since base64url adds a third. */
+/** All records of a chain: what is longer has no room in a token of 16,384, where base64url adds a third to it. */
 export const CHAIN_CHARS_MAX = 8192;
 export const RECORD_TYPE = "cordon-delegation+jwt";
 

@@ -94,6 +94,15 @@ suite("the operators' command line against a running API", () => {
     );
   });
 
+  test("a chain is blocked by its issuer and its session", async (t) => {
+    const { cli, control } = await start(t);
+    const block = await cli("block", "chain", "https://idp.example s1", "--reason", "it got out of hand");
+    assert.match(block.out, /^chain https:\/\/idp\.example s1 is blocked\./);
+    const change = { level: "chain", id: "https://idp.example s1", mode: "blocked", reason: "it got out of hand" };
+    assert.deepEqual(control.changes, [{ name: "contain", values: [change, "admin"] }]);
+    assert.match((await cli("agents", "--json")).out, /"chain": ?"https:\/\/issuer\.example s1"/);
+  });
+
   test("policy reload and data put work beside the other commands of the policy group", async (t) => {
     const { cli, control, folder } = await start(t);
     const file = join(folder, "data.json");

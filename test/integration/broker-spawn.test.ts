@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import * as oauth from "oauth4webapi";
 import * as openid from "openid-client";
+import { openState } from "../../src/broker/state/open-state.ts";
 import {
   ACCESS_TOKEN,
   APPLICATION,
@@ -150,6 +151,17 @@ test("an agent gets the scope, details, constraints and resource that it asks fo
   assert.equal(claims.cordon["agent"]?.["instance"], key.thumbprint);
 });
 
+test("an agent gets no other resource than the one that its launch named", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const launched = await issuer.launch({ resource: OTHER_ORIGIN });
+  const key = makeKey("ES256");
+  const other = await issuer.requestSpawn(launched, key, { resource: GATEWAY_ORIGIN });
+  assert.deepEqual([other.body["error"], other.body["code"]], ["invalid_target", "target_wider"]);
+  const unknown = await issuer.requestSpawn(launched, key, { resource: "https://evil.example" });
+  assert.equal(unknown.body["code"], "target_unknown");
+  assert.equal((await issuer.spawn(launched, key, { resource: `${OTHER_ORIGIN}/` })).claims["aud"], OTHER_ORIGIN);
+});
+
 test("a constraint of the ceiling is inherited by a launch that does not name it", async (t) => {
   const issuer = await startAgentBroker(t);
   const { claims } = await issuer.spawn(await issuer.launch({ constraints: undefined }));
@@ -253,6 +265,19 @@ test("each client may use its own grants only", async (t) => {
     subject_token_type: LAUNCH_TOKEN,
   });
   assert.deepEqual([bare.body["error"], bare.body["code"]], ["invalid_dpop_proof", "proof_required"]);
+});
+
+test("the broker's database says which key signs", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const { token } = await issuer.spawn();
+  await issuer.broker.close();
+  const state = openState(issuer.dataFolder, Date.now);
+  t.after(() => state.close());
+  const { kid } = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as { kid: string };
+  assert.deepEqual(
+    state.keys.list().map((key) => [key.kid, key.state]),
+    [[kid, "active"]],
+  );
 });
 
 test("the broker's database is private and holds neither a launch token nor an access token", async (t) => {

@@ -33,13 +33,31 @@ test("memory that settles after the warm-up is flat", () => {
   assert.ok(Math.abs(verdict.slopeMiBPerMinute) < 0.1);
 });
 
+test("memory that goes up and down with the collector is flat, whatever its median", () => {
+  const verdict = judgeSamples(
+    samplesOf((atS) => ({ rssMiB: 580 + (atS < 400 ? atS % 40 : 140 - (atS % 141)) })),
+    [],
+  );
+  assert.deepEqual(verdict.problems, []);
+});
+
+test("memory whose floor stays, but that lies far above it in the end, is not flat", () => {
+  const verdict = judgeSamples(
+    samplesOf((atS) => ({ rssMiB: atS > 400 && atS % 5 !== 0 ? 700 : 580 })),
+    [],
+  );
+  assert.deepEqual(verdict.problems, [
+    "memory grows above its floor: median 580 MiB in the middle third, 700 in the last",
+  ]);
+});
+
 test("memory that grows by eight MiB a minute is not flat, and the slope says so", () => {
   const verdict = judgeSamples(
     samplesOf((atS) => ({ rssMiB: 400 + (atS * 8) / 60 })),
     [],
   );
   assert.equal(verdict.flat, false);
-  assert.match(verdict.problems.join(), /^memory grows: 440 MiB in the middle third, 467 in the last$/);
+  assert.match(verdict.problems.join(), /^memory grows: 429 MiB in the middle third, 456 in the last$/);
   assert.equal(Math.round(verdict.slopeMiBPerMinute * 10) / 10, 8);
 });
 

@@ -2,6 +2,7 @@
 import { BUDGETS } from "./budget.ts";
 import { CLAIMS } from "./claims.ts";
 import { DELEGATION } from "./delegation.ts";
+import { DELEGATED_TOKENS } from "./delegated-token.ts";
 import { HEADERS } from "./headers.ts";
 import { JSON_PARSERS } from "./json.ts";
 import { JWS } from "./jws.ts";
@@ -23,6 +24,7 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...PROOFS,
   ...CLAIMS,
   ...DELEGATION,
+  ...DELEGATED_TOKENS,
   ...REDACTION,
   ...LOG_LINES,
   ...POLICY,

@@ -15,6 +15,10 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
   salary: ["policy.denied"],
   "stolen-token": ["credentials.bound_token_as_bearer", "proof.key_mismatch"],
   replay: ["", "proof.replayed"],
+  spawn: [""],
+  renew: [""],
+  delegate: ["", "policy.denied"],
+  "revoke-chain": ["", "token.revoked"],
   "policy-edit": ["", "policy.denied"],
   "job-closes": ["", "policy.denied"],
   quarantine: [""],
@@ -25,6 +29,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
 const CODES: Readonly<Record<string, string>> = {
   salary: "hiring.salary_is_out_of_scope",
   mcp: "mcp.scope_is_missing",
+  delegate: "hiring.scope_is_missing",
   "mcp-argument": "mcp.arguments_do_not_fit",
   "policy-edit": "hiring.candidate_is_on_hold",
   "job-closes": "hiring.job_is_closed",

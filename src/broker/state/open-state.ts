@@ -6,6 +6,7 @@ import { type Agents, createAgents } from "./agents.ts";
 import { type Applications, createApplications } from "./applications.ts";
 import { openBrokerDatabase } from "./broker-database.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
+import { createKeyRecords, type KeyRecords } from "./key-records.ts";
 import { createLaunches, type Launches } from "./launches.ts";
 import { createRevocations, type Revocations } from "./revocations.ts";
 
@@ -17,6 +18,7 @@ export interface BrokerState {
   readonly agents: Agents;
   readonly affected: AffectedAgents;
   readonly revocations: Revocations;
+  readonly keys: KeyRecords;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,7 @@ export function openState(dataFolder: string, nowMs: () => number): BrokerState 
     agents: createAgents(db),
     affected: createAffectedAgents(db),
     revocations: createRevocations(db),
+    keys: createKeyRecords(db),
     async close() {
       await commit.settled();
       db.close();

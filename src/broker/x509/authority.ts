@@ -11,6 +11,8 @@ const DAY_MS = 86_400_000;
 const ROTATION_MS = 30 * DAY_MS;
 /** Whoever trusts the roots by a file has so long to take the new one. */
 const OVERLAP_MS = 7 * DAY_MS;
+/** Roots are taken over by files within the week, whenever the issuer runs; a week that began anew might never end. */
+const RESTART_OVERLAP_MS = 0;
 /** A clock that is a little behind must not find a certificate that is not valid yet. */
 const BACKDATED_MS = 60_000;
 /** How often a holder of the bundle should look (SPIFFE Trust Domain and Bundle section 4.1.2). */
@@ -41,6 +43,7 @@ function rootsFile(dataFolder: string): string {
 
 export async function openAuthority(options: AuthorityOptions): Promise<CertificateAuthority> {
   const { dataFolder, trustDomain, nowMs } = options;
+  let running = false;
   let written: Promise<void> = Promise.resolve();
   const ring: KeyRing = await openKeyRing({
     file: join(dataFolder, "broker", "ca.json"),
@@ -48,10 +51,11 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
     nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: OVERLAP_MS,
+    restartOverlapMs: RESTART_OVERLAP_MS,
     onChange: (kid, what) => {
       options.onChange(kid, what);
-      // Once the ring itself has changed, which it may do before it is here.
-      setImmediate(() => void publish().catch(options.onProblem));
+      // What changes while the ring is opened is written below, once it is here.
+      if (running) void publish().catch(options.onProblem);
     },
     onProblem: options.onProblem,
   });
@@ -63,6 +67,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
   }
 
   await publish();
+  running = true;
   return {
     issue(id, key, untilMs) {
       const validity = { notBeforeMs: nowMs() - BACKDATED_MS, notAfterMs: untilMs };
@@ -75,7 +80,10 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
       const { keys } = JSON.parse(ring.published) as { keys: { kty: string; crv: string; x: string; y: string }[] };
       return JSON.stringify({ keys, spiffe_refresh_hint: REFRESH_HINT_S });
     },
-    close: () => ring.close(),
+    close() {
+      running = false;
+      ring.close();
+    },
   };
 }
 

@@ -116,6 +116,29 @@ test("the database itself keeps a spent launch token spent, an ended agent ended
   for (const [sql, why] of forbidden) assert.throws(() => db.exec(sql), why, sql);
 });
 
+test("the history of the signing keys says what each was since when, also of those that are gone", (t) => {
+  const folder = folderOf(t);
+  const state = openState(folder, Date.now);
+  t.after(() => state.close());
+  const key = (kid: string, is: "next" | "active" | "retired", sinceMs: number) => ({
+    kid,
+    state: is,
+    since: new Date(sinceMs).toISOString(),
+    next_change: "",
+  });
+  const keep = (nowMs: number, ...keys: ReturnType<typeof key>[]) => state.keys.keep({ list: () => keys }, nowMs);
+  keep(1, key("a", "active", 1));
+  keep(5, key("b", "next", 5), key("a", "active", 1));
+  keep(7, key("b", "active", 7), key("a", "retired", 7));
+  keep(8, key("b", "active", 7), key("a", "retired", 7));
+  assert.deepEqual(state.keys.list(), [
+    { kid: "b", state: "active", createdMs: 5, sinceMs: 7 },
+    { kid: "a", state: "retired", createdMs: 1, sinceMs: 7 },
+  ]);
+  keep(9, key("b", "active", 7));
+  assert.deepEqual(state.keys.list()[1], { kid: "a", state: "removed", createdMs: 1, sinceMs: 9 });
+});
+
 test("a database of a newer version is refused in one clear line", (t) => {
   const folder = folderOf(t);
   const db = openBrokerDatabase(folder);

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
 import * as fc from "fast-check";
 import { issueAuthority, issueSvid, pemOf } from "../../../src/broker/x509/certificate.ts";
+import { openAuthority } from "../../../src/broker/x509/authority.ts";
 import { integer, namedBits, oid, time } from "../../../src/broker/x509/der.ts";
 
 const TRUST_DOMAIN = "acme.example";
@@ -99,6 +100,39 @@ test("node:crypto reads the names, the times and the key, and verifies the signa
   assert.equal(leaf.validFromDate.getTime(), Math.floor(VALIDITY.notBeforeMs / 1000) * 1000);
   assert.equal(leaf.validToDate.getTime(), Math.floor(VALIDITY.notAfterMs / 1000) * 1000);
   assert.equal(new X509Certificate(pemOf(der)).serialNumber, leaf.serialNumber);
+});
+
+test("a new root is published long before it signs, beside the old one, and both stand in the file for gateways", async (t) => {
+  const dataFolder = mkdtempSync(path.join(tmpdir(), "cordon-authority-"));
+  t.after(() => rmSync(dataFolder, { recursive: true, force: true }));
+  const open = async (nowMs: number) => {
+    const authority = await openAuthority({
+      dataFolder,
+      trustDomain: TRUST_DOMAIN,
+      nowMs: () => nowMs,
+      onChange: () => undefined,
+      onProblem: (error) => assert.fail(error),
+    });
+    authority.close();
+    assert.equal(readFileSync(path.join(dataFolder, "broker", "ca.pem"), "utf8"), authority.roots);
+    return authority;
+  };
+  const first = await open(NOW_MS);
+  const later = await open(NOW_MS + 30 * 86_400_000);
+  assert.ok(later.roots.startsWith(first.roots) && later.roots.length > first.roots.length);
+  const { publicKey } = p256();
+  const leaf = new X509Certificate(later.issue(ID, publicKey, NOW_MS + 30 * 86_400_000 + 300_000));
+  const [old, next] = later.roots.split(/(?<=-----END CERTIFICATE-----\n)/).map((root) => new X509Certificate(root));
+  assert.ok(old !== undefined && next !== undefined);
+  assert.ok(leaf.verify(old.publicKey) && !leaf.verify(next.publicKey));
+  // An issuer that is started anew each day turns all the same, and its old root goes when nothing needs it any more.
+  for (let day = 31; day <= 37; day++) await open(NOW_MS + day * 86_400_000);
+  const turned = await open(NOW_MS + 38 * 86_400_000);
+  const late = new X509Certificate(turned.issue(ID, publicKey, NOW_MS + 38 * 86_400_000 + 300_000));
+  assert.ok(late.verify(next.publicKey));
+  assert.equal(turned.roots, next.toString());
+  // Beyond the overlap, the signing and the retirement that are ahead of it.
+  assert.ok(next.validToDate.getTime() > NOW_MS + (30 + 7 + 30) * 86_400_000 + 3_660_000);
 });
 
 test("serial numbers are positive, of one length, and never the same twice", () => {
