@@ -37,6 +37,8 @@ export interface TokenVerifier {
    * `mayVerify` is asked when only the signature is left to check, and never for a token that is known.
    */
   verify(token: string, nowMs: number, mayVerify?: () => boolean): TokenResult | Promise<TokenResult>;
+  /** True for the exact text of a token that was verified here: it is well-formed. It may have expired meanwhile. */
+  isKnown(token: string): boolean;
 }
 
 interface TrustedIssuer {
@@ -103,6 +105,17 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return payload.iss === undefined ? trustDomains.get(trustDomainOf(payload.sub) ?? "") : undefined;
   }
 
+  // One request asks twice for the same string, and a token with a chain is long.
+  let lastText = "";
+  let lastHash = "";
+  function hashOf(token: string): string {
+    if (token !== lastText) {
+      lastHash = hash("sha256", token, "base64url");
+      lastText = token;
+    }
+    return lastHash;
+  }
+
   function fromCache(tokenHash: string, nowMs: number): TokenResult | undefined {
     const cached = cache.get(tokenHash);
     if (cached === undefined) return undefined;
@@ -123,7 +136,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 
   function verify(token: string, nowMs: number, mayVerify = always): TokenResult | Promise<TokenResult> {
     if (token.length > charsMax) return err(deny("token.too_large"));
-    const tokenHash = hash("sha256", token, "base64url");
+    const tokenHash = hashOf(token);
     const cached = fromCache(tokenHash, nowMs);
     if (cached !== undefined) return cached;
 
@@ -174,7 +187,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return result;
   }
 
-  return { verify };
+  return { verify, isKnown: (token) => token.length <= charsMax && cache.has(hashOf(token)) };
 }
 
 const always = (): boolean => true;
