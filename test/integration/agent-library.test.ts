@@ -1,6 +1,8 @@
 // The library against the real issuer and the real gateway: launched, renewed, delegated, released, refused.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { type Agent, createAgent } from "../../src/agent/create-agent.ts";
 import { createDelegation, type DelegationRequest } from "../../src/agent/create-delegation.ts";
 import { createDpopFetch } from "../../src/agent/create-dpop-fetch.ts";
@@ -67,6 +69,16 @@ describe("an agent of the library", () => {
       assert.match(answer.headers.get("www-authenticate") ?? "", /invalid_token/);
     },
   );
+
+  test("keeps no process alive by its timers: one that has nothing else to do ends", LIMIT, async () => {
+    const { issuer, launch } = stage;
+    const library = new URL("../../src/agent/public.ts", import.meta.url).href;
+    const options = JSON.stringify({ issuer, launchToken: await launch() });
+    const program = `const { createAgent } = await import("${library}");
+      console.log((await createAgent(${options})).id);`;
+    const child = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program]);
+    assert.match(child.stdout, /^spiffe:/);
+  });
 
   test("an orchestrator is refused what is beyond its ceiling, and told what to do", LIMIT, async () => {
     const { issuer, launch, orchestratorKey } = stage;

@@ -106,3 +106,23 @@ test("the token is not sent to an origin that is not listed, and a redirect is n
   assert.equal((await send(`${url}/moved`)).status, 302);
   assert.equal(seen.length, 1);
 });
+
+test("a request whose token was superseded on the way is sent again with the new one, once and only then", async (t) => {
+  const used: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    const { authorization } = request.headers;
+    used.push(authorization);
+    if (authorization === "DPoP new") return response.end("ok");
+    return response.writeHead(401, { "www-authenticate": 'DPoP error="invalid_token", algs="ES256"' }).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => new Promise((resolve) => server.close(resolve)));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const tokens = ["old", "new", "new"];
+  const renewed = createDpopFetch({ getToken: () => tokens.shift() ?? "new", key: createKey() });
+  assert.equal((await renewed(url, { method: "POST", body: "same" })).status, 200);
+  assert.deepEqual(used.splice(0), ["DPoP old", "DPoP new"]);
+  const refused = createDpopFetch({ getToken: () => "old", key: createKey() });
+  assert.equal((await refused(url)).status, 401);
+  assert.deepEqual(used, ["DPoP old"]);
+});
