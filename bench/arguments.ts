@@ -91,7 +91,7 @@ const FULL: Plan = {
   latencyS: 5,
   manyAgents: 100_000,
   spawnPairs: 5,
-  spawnS: 8,
+  spawnS: 6,
   chainTokens: 200,
   floodPairs: 5,
   floodS: 5,

@@ -111,6 +111,7 @@ async function start(): Promise<void> {
     nowMs,
     rotationMs: broker.key_rotation_days * DAY_MS,
     overlapMs: broker.key_overlap_s * 1000,
+    restartOverlapMs: broker.key_overlap_s * 1000,
     onChange: (kid, what) => {
       log({ level: "info", event: "signing_key", detail: `${kid} ${what}` });
       keyHistory.changed();

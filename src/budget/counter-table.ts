@@ -18,8 +18,11 @@ import {
 import { attachSharedLock } from "./shared-lock.ts";
 
 export interface CounterTable {
-  /** What is used at this moment, of each demand's limits; undefined where the table cannot be read. */
-  read(demands: readonly Demand[], nowMs: number): BudgetUse[] | undefined;
+  /**
+   * What is used at this moment, of each demand's limits; undefined where the table cannot be read. `own` is a reservation of
+   * the same demands that is left out: what others use.
+   */
+  read(demands: readonly Demand[], nowMs: number, own?: Reservation): BudgetUse[] | undefined;
   /** All demands, or the refusal. A reservation is held until `release`. */
   reserve(demands: readonly Demand[], nowMs: number): Reservation | Refused;
   /** For a reservation of which nothing can have reached the tool. The count of concurrent calls is `release`'s. */
@@ -195,7 +198,6 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
   function exceeded(slot: number, demand: Demand, nowMs: number): Refused | undefined {
     for (const limit of LIMITS) {
       const max = demand.limits[limit];
-      // Subtracted, since a sum of two safe integers need not be one.
       if (max === undefined || wanted(demand, limit) <= max - usedOf(slot, limit, nowMs)) continue;
       const retry = limit === "calls_per_minute" ? retryAfterS(slot, max, nowMs) : limit === "concurrent" ? 1 : null;
       return { reason: "budget.exhausted", detail: `${demand.name}: ${limit}`, retryAfterS: retry };
@@ -245,6 +247,12 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
     return { demands, slots: taken, interval: intervalOf(nowMs) };
   }
 
+  function partOf({ demands, slots: held, interval }: Reservation, index: number, limit: BudgetLimit): number {
+    const passed = number(held[index] as number, LAST_INTERVAL) - interval;
+    if (limit === "calls_per_minute" && passed >= INTERVALS) return 0;
+    return wanted(demands[index] as Demand, limit);
+  }
+
   function giveBackAll({ demands, slots: held, interval }: Reservation): void {
     demands.forEach((demand, index) => {
       const slot = held[index] as number;
@@ -258,15 +266,15 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
   }
 
   return {
-    read(demands, nowMs) {
+    read(demands, nowMs, own) {
       return lock.run(() =>
-        demands.map(({ key, limits }) => {
+        demands.map(({ key, limits }, index) => {
           const slot = findLive(key, nowMs);
           const use: { -readonly [L in BudgetLimit]?: LimitUse } = {};
           for (const limit of LIMITS) {
             const max = limits[limit];
             if (max === undefined) continue;
-            const used = usedOf(slot, limit, nowMs);
+            const used = usedOf(slot, limit, nowMs) - (own === undefined ? 0 : partOf(own, index, limit));
             use[limit] = { used, remaining: Math.max(0, max - used) };
           }
           return use;

@@ -13,21 +13,21 @@ interface Reserved {
   readonly untilMs: number;
 }
 
-interface OpenCall {
+export interface OpenCall {
   readonly atMs: number;
   readonly reserved: readonly Reserved[];
 }
 
-/** What is kept between two readings of the log. */
+/** What is kept between two readings of the log; each list can be walked once. */
 export interface FoldState {
-  readonly entries: readonly KeptEntry[];
-  readonly open: readonly (readonly [requestId: string, call: OpenCall])[];
+  readonly entries: Iterable<KeptEntry>;
+  readonly open: Iterable<readonly [requestId: string, call: OpenCall]>;
 }
 
 export interface Fold {
   /** One line of the log. Throws where a record that reserves something cannot be read. */
   add(line: string): void;
-  /** Entries whose time is over are left out. */
+  /** As of now, until `add` is called again. Entries whose time is over are forgotten. */
   state(nowMs: number): FoldState;
 }
 
@@ -46,9 +46,8 @@ interface Entry {
 }
 
 export function createFold(from: FoldState): Fold {
-  const entries = new Map<string, Entry>(
-    from.entries.map((entry) => [entry.key, { ...entry, recent: new Map(entry.recent) }]),
-  );
+  const entries = new Map<string, Entry>();
+  for (const entry of from.entries) entries.set(entry.key, { ...entry, recent: new Map(entry.recent) });
   const open = new Map<string, OpenCall>(from.open);
 
   function count({ name, key, bytes, sum, untilMs }: Reserved, atMs: number): void {
@@ -109,8 +108,7 @@ export function createFold(from: FoldState): Fold {
     },
     state(nowMs) {
       for (const [key, { untilMs }] of entries) if (untilMs <= nowMs) entries.delete(key);
-      const kept = [...entries.values()].map((entry) => ({ ...entry, recent: [...entry.recent] }));
-      return { entries: kept, open: [...open] };
+      return { entries: entries.values().map((entry) => ({ ...entry, recent: [...entry.recent] })), open };
     },
   };
 }

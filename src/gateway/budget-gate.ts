@@ -36,6 +36,8 @@ export interface BudgetRefusal extends Denial {
 export interface BudgetGate {
   /** Undefined where no budget matches. Nothing is counted yet. */
   look(route: Route, agent: Agent, facts: CallFacts, nowMs: number): Result<Counted | undefined, BudgetRefusal>;
+  /** `input.budget` as it is now, without what the call itself holds. */
+  lookAgain(counted: Counted, own: Reservation, nowMs: number): Result<string, BudgetRefusal>;
   reserve(counted: Counted, facts: CallFacts, nowMs: number): Result<Reservation, BudgetRefusal>;
   giveBack(reservation: Reservation): void;
   release(reservation: Reservation): void;
@@ -75,8 +77,13 @@ export function createBudgetGate(
       }
       if (demands.length === 0) return NONE;
       const uses: BudgetUse[] | undefined = table.read(demands, nowMs);
-      if (uses === undefined) return err({ ...deny("budget.unavailable"), retryAfterS: 1 });
+      if (uses === undefined) return err(UNREADABLE);
       return ok({ demands, inputJson: budgetInput(demands, uses) });
+    },
+    lookAgain({ demands }, own, nowMs) {
+      const uses = table?.read(demands, nowMs, own);
+      if (uses === undefined) return err(UNREADABLE);
+      return ok(budgetInput(demands, uses));
     },
     reserve(counted, facts, nowMs) {
       const demands: Demand[] = [];
@@ -104,6 +111,7 @@ export function createBudgetGate(
 }
 
 const NONE = ok(undefined);
+const UNREADABLE: BudgetRefusal = Object.freeze({ ...deny("budget.unavailable"), retryAfterS: 1 });
 
 function refuse(denial: Denial): Result<never, BudgetRefusal> {
   return err({ ...denial, retryAfterS: null });

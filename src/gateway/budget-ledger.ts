@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open as openFile, readFile, rename, stat } from "node:fs/promises";
 import path from "node:path";
-import { type Checkpoint, checkpointText, LOG_START, type LogPlace, parseCheckpoint } from "../budget/checkpoint.ts";
+import { type Checkpoint, checkpointLines, LOG_START, type LogPlace, parseCheckpoint } from "../budget/checkpoint.ts";
 import { createFold, type Fold } from "../budget/fold-records.ts";
 import type { CounterTable } from "../budget/counter-table.ts";
 
@@ -40,6 +40,8 @@ const CHECK_MS = 5000;
 const CHUNK_BYTES = 1024 * 1024;
 /** Longer than any record (65,000 bytes and its number): where none ends in so many bytes, it is no log. */
 const LINE_BYTES_MAX = 1024 * 1024;
+/** Of a checkpoint, made and written in one breath: some milliseconds, and then the supervisor looks at other things. */
+const WRITE_CHARACTERS = 256 * 1024;
 /** Before a place, to know the log again by. */
 const TAIL_BYTES = 512;
 const NEWLINE = 0x0a;
@@ -52,7 +54,7 @@ export async function openBudgetLedger(options: BudgetLedgerOptions): Promise<Bu
   const before = { fold: createFold(kept.state), place: kept.place };
   await readOn(auditFile, before, auditSeq());
   // Whatever was open when the process before this one ended has no outcome any more: it stays counted.
-  const { entries } = before.fold.state(nowMs());
+  const entries = [...before.fold.state(nowMs()).entries];
   const counted: Counted = { fold: createFold({ entries, open: [] }), place: before.place };
   for (const entry of entries) {
     if (names.has(entry.name) && !table.load(entry, nowMs())) {
@@ -121,7 +123,14 @@ async function writeCheckpoint(file: string, checkpoint: Checkpoint): Promise<vo
   const next = `${file}.next`;
   const handle = await openFile(next, "w", 0o600);
   try {
-    await handle.writeFile(checkpointText(checkpoint));
+    let text = "";
+    for (const line of checkpointLines(checkpoint)) {
+      text += line;
+      if (text.length < WRITE_CHARACTERS) continue;
+      await handle.appendFile(text);
+      text = "";
+    }
+    await handle.appendFile(text);
     await handle.sync();
   } finally {
     await handle.close();

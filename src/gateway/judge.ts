@@ -233,9 +233,11 @@ export async function judge(
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
     budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
-    // With the budgets as they were: the call's own part must not end it.
     judgeAgain: () => {
-      const now = { ...input, timeMs: s.clock.nowMs() };
+      const timeNowMs = s.clock.nowMs();
+      const budgets = budgetsNow(s, x, counted.value, timeNowMs);
+      if (!budgets.ok) return budgets.error;
+      const now = { ...input, timeMs: timeNowMs, budgetJson: budgets.value };
       const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
       const full = applyObligations(s, x, agent, route, again, quarantined).denial;
       const denial = again.denial ?? full;
@@ -349,6 +351,17 @@ async function readAction(
   const json = parseJson(bytes.value, route.config.limits.body_depth_max);
   if (!json.ok) return json;
   return ok({ kind: "json", bytes: bytes.value, text: json.value.text, value: json.value.value });
+}
+
+/** `input.budget` for an open stream: what its own call holds must not end it. */
+function budgetsNow(
+  s: Services,
+  { reservation }: ExchangeFacts,
+  counted: Counted | undefined,
+  nowMs: number,
+): Result<string | undefined, Denial> {
+  if (counted === undefined || reservation === undefined) return ok(counted?.inputJson);
+  return s.budgets.lookAgain(counted, reservation, nowMs);
 }
 
 /** Undefined where nobody knows it before the body has ended. */

@@ -1,7 +1,8 @@
 // Budgets through the whole gateway, with two data threads: what is refused, what it costs, and what is given back.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, request, type ServerResponse } from "node:http";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { freePort } from "../fixtures/free-port.ts";
@@ -46,6 +47,7 @@ describe("budgets", LIMIT, () => {
         toolRoute("dead", `http://127.0.0.1:${unreachable}`),
         toolRoute("free", toolUrl),
         mcpRoute("mcp", toolUrl),
+        mcpRoute("any", toolUrl),
       ],
       budgets: [
         { name: "amounts", match: { routes: ["pay"] }, per: ["task"], sum: { argument: "/amount", max: SUM } },
@@ -53,6 +55,7 @@ describe("budgets", LIMIT, () => {
         { name: "pace", match: { routes: ["paced"] }, per: ["agent"], calls_per_minute: 3 },
         { name: "open", match: { routes: ["slow"] }, per: ["agent"], concurrent: 2 },
         { name: "bytes", match: { routes: ["upload"] }, per: ["agent"], request_bytes_total: 100 },
+        { name: "any", match: { routes: ["any"] }, per: ["agent"], calls_total: 2 },
         { name: "echoes", match: { tools: ["echo"] }, per: ["agent", "tool"], calls_total: 2 },
         {
           name: "sums",
@@ -280,6 +283,28 @@ describe("budgets", LIMIT, () => {
     assert.equal((await sum(1)).status, 200, "another tool has its own");
   });
 
+  test("on a route of kind mcp what keeps a session and what lists is no call, whatever else is one", async () => {
+    const agent = await g.agent();
+    const url = `${g.url}/any`;
+    g.tool.answer = (_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end('{"jsonrpc":"2.0","id":7,"result":{}}');
+    };
+    const others = [
+      inSession("initialize"),
+      inSession("ping"),
+      inSession("notifications/initialized", {}, {}, null),
+      inSession("tools/list"),
+      stateless("resources/list"),
+    ];
+    for (const message of others) assert.equal((await post(agent, url, message)).status, 200, message.body);
+    assert.equal((await post(agent, url, stateless("prompts/get", { name: "simple-prompt" }))).status, 200);
+    assert.equal((await post(agent, url, stateless("subscriptions/listen"))).status, 200);
+    const refused = await post(agent, url, inSession("prompts/get", { name: "simple-prompt" }));
+    assert.deepEqual(errorOf(refused), [429, 7, -32_000, "budget_exhausted"]);
+    for (const message of others) assert.equal((await post(agent, url, message)).status, 200, message.body);
+  });
+
   test("what is used stands in the decision's input as it was before the call, and what is reserved in the intent", async () => {
     const agent = await g.agent({ task: "told" });
     await agent.call(`${g.url}/pay/1`, json('{"amount":300}'));
@@ -318,6 +343,61 @@ default decision := {"allow": false, "reasons": [{"code": "test.keeps_one"}], "o
 
 decision := {"allow": true, "reasons": [], "obligations": {}} if input.budget.calls.calls_total.remaining > 1
 `;
+
+const STREAM_POLICY = `package cordon
+
+default decision := {"allow": false, "reasons": [{"code": "test.keeps_two"}], "obligations": {}}
+
+decision := {"allow": true, "reasons": [], "obligations": {}} if {
+	input.budget.calls.calls_total.remaining > data.keep[input.resource.route]
+}
+`;
+
+test("an open stream is judged again by what others have used, without its own call", {
+  ...LIMIT,
+  skip: skipWithoutOpa,
+}, async (t) => {
+  const keep = { stream: 2, many: 0 };
+  const g = await startTestGateway(({ folder, toolUrl }) => {
+    mkdirSync(path.join(folder, "rego"));
+    writeFileSync(path.join(folder, "rego", "decision.rego"), STREAM_POLICY);
+    writeFileSync(path.join(folder, "rego", "data.json"), JSON.stringify({ keep }));
+    return {
+      policy: { source: "rego", watch: false },
+      routes: [toolRoute("stream", toolUrl), toolRoute("many", toolUrl)],
+      budgets: [{ name: "calls", per: ["task"], calls_total: 3, calls_per_minute: 3, concurrent: 3 }],
+    };
+  });
+  t.after(() => g.close());
+  const agent = await g.agent();
+  const events: ServerResponse[] = [];
+  g.tool.answer = (request, response) => {
+    response.writeHead(200, { "content-type": request.url === "/stream/1" ? "text/event-stream" : "text/plain" });
+    if (request.url === "/stream/1") {
+      response.write("data: one\n\n");
+      events.push(response);
+    } else response.end("done");
+  };
+  const url = `${g.url}/stream/1`;
+  const stream = request(url, { headers: await agent.headers(url), agent: false }).end();
+  const [response] = (await once(stream, "response")) as [IncomingMessage];
+  await once(response, "data");
+  const cut = new Promise<void>((resolve) => response.once("close", () => resolve()));
+  const judged = async (): Promise<void> => {
+    const answer = await g.operate("PUT", "/v1/policy/data", { keep, changed: performance.now() });
+    assert.equal(answer.status, 200, answer.text);
+  };
+  await judged();
+  // Its own call is not held against it: the next event comes through.
+  events[0]?.write("data: two\n\n");
+  await once(response, "data");
+  response.on("error", () => undefined);
+  assert.equal((await agent.call(`${g.url}/many/1`)).status, 200);
+  await judged();
+  await cut;
+  const mine = (line: Record<string, unknown>): boolean => line["reason"] === "stream.cut_policy";
+  assert.ok((await g.lines("access", mine)).some(mine));
+});
 
 test("a policy can keep a part of a budget", { ...LIMIT, skip: skipWithoutOpa }, async (t) => {
   const g = await startTestGateway(({ folder, toolUrl }) => {

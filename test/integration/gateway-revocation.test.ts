@@ -167,12 +167,12 @@ describe("revocation", () => {
   });
 
   test("a renewed token serves its grace and no longer, and its stream lives on until the new token expires", async () => {
-    const agent = await g.agent({ lifetimeS: 2 });
+    const agent = await g.agent({ lifetimeS: 5 });
     const token = `${ISSUER} ${jtiOf(agent)}`;
-    const expiresMs = Date.now() + 2000;
+    const expiresMs = Date.now() + 5000;
     const stream = await openStream(agent, "/events/renewed");
     const ended = endOf(stream);
-    const agentExpiresMs = expiresMs + 2500;
+    const agentExpiresMs = expiresMs + 1500;
     const event = { kind: "superseded", token, agent: agent.id, untilMs: expiresMs, agentExpiresMs } as const;
     await feedGateway([{ ...event, fromMs: Date.now() + 60_000 }]);
     assert.deepEqual(await statuses(agent), [200], "within the grace");

@@ -89,9 +89,7 @@ function parseKey(value: unknown, writtenMs: number, nowMs: number): SigningKey 
   const { kid = "" } = jwk;
   // A time ahead of this clock, which may have been set back, must not put a rotation off.
   const sinceMs = Math.min(since, nowMs);
-  if (state === "active") return { kid, state, sinceMs, jwk };
-  // While the issuer was away nobody could read the key: it counts as published from now on.
-  if (state === "next") return { kid, state, sinceMs: nowMs, jwk };
+  if (state === "active" || state === "next") return { kid, state, sinceMs, jwk };
   return state === "retired" && typeof untilMs === "number" ? { kid, state, sinceMs, untilMs, jwk } : undefined;
 }
 

@@ -52,6 +52,8 @@ export interface KeyRingOptions extends RotationTimes {
   /** Path of the file that holds the keys; its folder is made where absent. */
   readonly file: string;
   readonly create: CreateKey;
+  /** A key that waits is published for at least so long after a start: while the issuer was away nobody could read it. */
+  readonly restartOverlapMs: number;
   readonly nowMs: () => number;
   /** One short sentence for the log. */
   readonly onChange: (kid: string, what: string) => void;
@@ -66,7 +68,10 @@ const ORDER: readonly KeyState[] = ["next", "active", "retired"];
 /** Rejects with one clear line when the keys cannot be had. */
 export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   const { file, create, nowMs } = options;
-  let keys = await loadSigningKeys(file, create, nowMs());
+  const earliestMs = nowMs() - options.overlapMs + options.restartOverlapMs;
+  let keys: readonly SigningKey[] = (await loadSigningKeys(file, create, nowMs())).map((key) =>
+    key.state === "next" ? { ...key, sinceMs: Math.max(key.sinceMs, earliestMs) } : key,
+  );
   let privateKeys = importKeys(keys);
   let active = activeOf(keys);
   let published = JSON.stringify(publicKeySet(keys));

@@ -11,6 +11,8 @@ const DAY_MS = 86_400_000;
 const ROTATION_MS = 30 * DAY_MS;
 /** Whoever trusts the roots by a file has so long to take the new one. */
 const OVERLAP_MS = 7 * DAY_MS;
+/** Roots are taken over by files within the week, whenever the issuer runs; a week that began anew might never end. */
+const RESTART_OVERLAP_MS = 0;
 /** A clock that is a little behind must not find a certificate that is not valid yet. */
 const BACKDATED_MS = 60_000;
 /** How often a holder of the bundle should look (SPIFFE Trust Domain and Bundle section 4.1.2). */
@@ -49,6 +51,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Certific
     nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: OVERLAP_MS,
+    restartOverlapMs: RESTART_OVERLAP_MS,
     onChange: (kid, what) => {
       options.onChange(kid, what);
       // What changes while the ring is opened is written below, once it is here.

@@ -26,6 +26,7 @@ async function openRing(t: TestContext, folder = newFolder(t), startMs = START_M
     nowMs: () => clock.nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: OVERLAP_MS,
+    restartOverlapMs: OVERLAP_MS,
     onChange: (kid, what) => told.push(`${kid} ${what}`),
     onProblem: ({ message }) => problems.push(message),
   });
@@ -164,6 +165,7 @@ test("a fast series of rotations ends at the bound of keys, and goes on when one
     nowMs: () => clock.nowMs,
     rotationMs: ROTATION_MS,
     overlapMs: 1000,
+    restartOverlapMs: 1000,
     onChange: () => undefined,
     onProblem: (error) => assert.fail(error),
   });

@@ -125,6 +125,12 @@ test("a new root is published long before it signs, beside the old one, and both
   const [old, next] = later.roots.split(/(?<=-----END CERTIFICATE-----\n)/).map((root) => new X509Certificate(root));
   assert.ok(old !== undefined && next !== undefined);
   assert.ok(leaf.verify(old.publicKey) && !leaf.verify(next.publicKey));
+  // An issuer that is started anew each day turns all the same, and its old root goes when nothing needs it any more.
+  for (let day = 31; day <= 37; day++) await open(NOW_MS + day * 86_400_000);
+  const turned = await open(NOW_MS + 38 * 86_400_000);
+  const late = new X509Certificate(turned.issue(ID, publicKey, NOW_MS + 38 * 86_400_000 + 300_000));
+  assert.ok(late.verify(next.publicKey));
+  assert.equal(turned.roots, next.toString());
   // Beyond the overlap, the signing and the retirement that are ahead of it.
   assert.ok(next.validToDate.getTime() > NOW_MS + (30 + 7 + 30) * 86_400_000 + 3_660_000);
 });

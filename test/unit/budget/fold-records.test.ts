@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Demand } from "../../../src/budget/budget.ts";
 import { budgetRecord } from "../../../src/budget/budget-text.ts";
-import { checkpointText, LOG_START, parseCheckpoint } from "../../../src/budget/checkpoint.ts";
-import { createFold, type FoldState } from "../../../src/budget/fold-records.ts";
+import { checkpointLines, LOG_START, parseCheckpoint } from "../../../src/budget/checkpoint.ts";
+import { createFold, type Fold, type FoldState } from "../../../src/budget/fold-records.ts";
 import { demand, HOUR_MS, T0_MS } from "./demands.ts";
 
 const EMPTY: FoldState = { entries: [], open: [] };
@@ -24,6 +24,8 @@ function counts(lines: readonly string[], from = EMPTY): number[] {
   const [entry] = fold.state(T0_MS).entries;
   return entry === undefined ? [] : [entry.calls, entry.bytes, entry.sum];
 }
+
+const textOf = (fold: Fold): string => [...checkpointLines({ place: LOG_START, state: fold.state(T0_MS) })].join("");
 
 const of = [demand({ bytes: 10, amount: 7 })];
 
@@ -48,7 +50,7 @@ test("a checkpoint in the middle changes nothing, open calls included", () => {
   for (let cut = 0; cut <= lines.length; cut++) {
     const fold = createFold(EMPTY);
     for (const line of lines.slice(0, cut)) fold.add(line);
-    const text = checkpointText({ place: LOG_START, state: fold.state(T0_MS) });
+    const text = textOf(fold);
     assert.deepEqual(counts(lines.slice(cut), parseCheckpoint(text).state), [1, 10, 7], String(cut));
   }
 });
@@ -76,13 +78,15 @@ test("text of others that looks like a budget is none", () => {
 test("a checkpoint that is not whole is refused", () => {
   const fold = createFold(EMPTY);
   fold.add(intent("a", of));
-  const text = checkpointText({ place: LOG_START, state: fold.state(T0_MS) });
+  const text = textOf(fold);
   for (const bad of [
     "",
     "{}",
     text.slice(0, -3),
     text.replace('"calls":1', '"calls":-1'),
     text.replace('"sum":7,', ""),
+    text.replace(/\{"name".*\n/, ""),
+    text.replace(/.*\n$/, ""),
   ]) {
     assert.throws(() => parseCheckpoint(bad), bad);
   }
