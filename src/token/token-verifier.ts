@@ -66,6 +66,8 @@ interface CheckedTimes {
   readonly acceptUntilMs: number;
 }
 
+/** Of the tokens that are kept, on average; a common one has 1,600. Larger ones are kept in smaller number. */
+const KEPT_CHARS_MEAN = 4096;
 const JTI_CHARS_MAX = 256;
 const SUBJECT_CHARS_MAX = 1024;
 const KID_CHARS_MAX = 256;
@@ -94,7 +96,10 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   // only a text that passed the strict parse is kept, and that parse accepts one text for each byte string. The hash
   // covers the signature too, and it is needed anyway for `ath`. A second valid signature over the same claims (ECDSA
   // allows one) only makes a second entry; nothing is counted or made unique by this cache.
-  const cache = new LRUCache<string, CachedToken>({ max: entriesMax });
+  const cache = new LRUCache<string, CachedToken>({
+    max: entriesMax,
+    maxSize: Math.max(entriesMax * KEPT_CHARS_MEAN, charsMax),
+  });
 
   /**
    * The unverified `iss` chooses among configured issuers only; the signature then proves it. A JWT-SVID needs no `iss`
@@ -183,7 +188,11 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!token.ok) return token;
     const result: Ok<VerifiedToken> = { ok: true, value: token.value };
     const keysVersion = issuer.keys.version;
-    cache.set(tokenHash, { result, keys: issuer.keys, key, acceptUntilMs: times.value.acceptUntilMs, keysVersion });
+    cache.set(
+      tokenHash,
+      { result, keys: issuer.keys, key, acceptUntilMs: times.value.acceptUntilMs, keysVersion },
+      { size: jws.signingInput.length },
+    );
     return result;
   }
 
