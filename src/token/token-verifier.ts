@@ -37,6 +37,8 @@ export interface TokenVerifier {
    * `mayVerify` is asked when only the signature is left to check, and never for a token that is known.
    */
   verify(token: string, nowMs: number, mayVerify?: () => boolean): TokenResult | Promise<TokenResult>;
+  /** True for the exact text of a token that was verified here: it is well-formed. It may have expired meanwhile. */
+  isKnown(token: string): boolean;
 }
 
 interface TrustedIssuer {
@@ -64,6 +66,8 @@ interface CheckedTimes {
   readonly acceptUntilMs: number;
 }
 
+/** Of the tokens that are kept, on average; a common one has 1,600. Larger ones are kept in smaller number. */
+const KEPT_CHARS_MEAN = 4096;
 const JTI_CHARS_MAX = 256;
 const SUBJECT_CHARS_MAX = 1024;
 const KID_CHARS_MAX = 256;
@@ -92,7 +96,10 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   // only a text that passed the strict parse is kept, and that parse accepts one text for each byte string. The hash
   // covers the signature too, and it is needed anyway for `ath`. A second valid signature over the same claims (ECDSA
   // allows one) only makes a second entry; nothing is counted or made unique by this cache.
-  const cache = new LRUCache<string, CachedToken>({ max: entriesMax });
+  const cache = new LRUCache<string, CachedToken>({
+    max: entriesMax,
+    maxSize: Math.max(entriesMax * KEPT_CHARS_MEAN, charsMax),
+  });
 
   /**
    * The unverified `iss` chooses among configured issuers only; the signature then proves it. A JWT-SVID needs no `iss`
@@ -101,6 +108,17 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   function issuerOf(payload: JsonObject): TrustedIssuer | undefined {
     if (typeof payload.iss === "string") return issuers.get(payload.iss);
     return payload.iss === undefined ? trustDomains.get(trustDomainOf(payload.sub) ?? "") : undefined;
+  }
+
+  // One request asks twice for the same string, and a token with a chain is long.
+  let lastText = "";
+  let lastHash = "";
+  function hashOf(token: string): string {
+    if (token !== lastText) {
+      lastHash = hash("sha256", token, "base64url");
+      lastText = token;
+    }
+    return lastHash;
   }
 
   function fromCache(tokenHash: string, nowMs: number): TokenResult | undefined {
@@ -123,7 +141,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 
   function verify(token: string, nowMs: number, mayVerify = always): TokenResult | Promise<TokenResult> {
     if (token.length > charsMax) return err(deny("token.too_large"));
-    const tokenHash = hash("sha256", token, "base64url");
+    const tokenHash = hashOf(token);
     const cached = fromCache(tokenHash, nowMs);
     if (cached !== undefined) return cached;
 
@@ -170,11 +188,15 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!token.ok) return token;
     const result: Ok<VerifiedToken> = { ok: true, value: token.value };
     const keysVersion = issuer.keys.version;
-    cache.set(tokenHash, { result, keys: issuer.keys, key, acceptUntilMs: times.value.acceptUntilMs, keysVersion });
+    cache.set(
+      tokenHash,
+      { result, keys: issuer.keys, key, acceptUntilMs: times.value.acceptUntilMs, keysVersion },
+      { size: jws.signingInput.length },
+    );
     return result;
   }
 
-  return { verify };
+  return { verify, isKnown: (token) => token.length <= charsMax && cache.has(hashOf(token)) };
 }
 
 const always = (): boolean => true;

@@ -25,11 +25,15 @@ import {
 
 const LIMITS = { token_bytes_max: 16_384, token_cache_entries: 100 };
 
-function verifierWith(changes: Partial<IssuerConfig> = {}, keys = createKeySet({ jwks: JWKS })): TokenVerifier {
+function verifierWith(
+  changes: Partial<IssuerConfig> = {},
+  keys = createKeySet({ jwks: JWKS }),
+  limits = LIMITS,
+): TokenVerifier {
   return createTokenVerifier({
     issuers: [{ ...ISSUER, ...changes }],
     keySets: new Map([[ISSUER.issuer, keys]]),
-    limits: LIMITS,
+    limits,
   });
 }
 
@@ -204,6 +208,18 @@ test("a mapping makes tokens of other issuers work; the instance falls back on t
   assert.deepEqual(claims.session.initiator, { type: "unknown", id: "" });
   assert.equal(outcome(makeToken({ ...changes, work: { task: "a/b" } }, { typ: "JWT" }), verifier), "token.claims");
   assert.equal(outcome(makeToken({ ...changes, work: {} }, { typ: "JWT" }), verifier), "token.claims");
+});
+
+test("tokens that are larger than most are kept in smaller number, and a single one always fits", () => {
+  const verifier = verifierWith({}, undefined, { ...LIMITS, token_cache_entries: 2 });
+  const [first, second, small] = [9000, 9000, 10].map((chars) => makeToken({ pad: "x".repeat(chars) }));
+  assert.ok(first !== undefined && second !== undefined && small !== undefined);
+  const kept = verified(first, verifier);
+  assert.equal(verified(first, verifier), kept);
+  verified(small, verifier);
+  assert.equal(verified(first, verifier), kept);
+  verified(second, verifier);
+  assert.notEqual(verified(first, verifier), kept, "it was pushed out");
 });
 
 test("a token is verified once, and its cached claims never outlive it", () => {
