@@ -76,7 +76,7 @@ test("the example tool is called by its document: policy reads the operation and
   assert.equal((await agent.call(`${record}/scores`)).status, 404, "the tool has it, the document does not");
   assert.equal(ats.requests(), 2);
 
-  const lines = await gateway.lines("decision", (line) => JSON.stringify(line).includes("addScore"));
+  const lines = await gateway.lines("decision", (line) => JSON.stringify(line).includes('"/score":30'));
   const actions = lines.map((line) => (line["input"] as { action: Record<string, unknown> }).action);
   assert.deepEqual(
     actions.map(({ tool }) => tool),
