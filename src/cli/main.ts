@@ -13,6 +13,7 @@ import { register as registerIssuer } from "./issuer-commands.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
+import { register as registerTools } from "./tools-commands.ts";
 import { register as registerVerify } from "./verify-command.ts";
 
 const EXIT_FAILED = 1;
@@ -52,6 +53,7 @@ function createProgram(): Command {
     registerPolicy,
     registerControl,
     registerIssuer,
+    registerTools,
     registerAudit,
     registerVerify,
   ]) {

@@ -1,6 +1,7 @@
 // In: nothing. Out: the one zod schema from which the types, the checks and the JSON Schema come.
 // Every object is strict: an unknown key is a problem, never ignored. Units stand at the end of names.
 import { z } from "zod";
+import { toolPins } from "./tool-pins-schema.ts";
 import { ceilingMembers } from "../lib/application-schema.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 
@@ -186,6 +187,7 @@ const mcp = z.strictObject({
     .array(origin)
     .default([])
     .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
+  tools: toolPins.prefault({}),
 });
 
 const route = z.strictObject({

@@ -3,7 +3,7 @@
 // is empty. Trusts: nothing that the server sends.
 import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
 import type { Denial } from "../errors.ts";
-import type { Result } from "../lib/result.ts";
+import { ok, type Result } from "../lib/result.ts";
 import { filterList, type ListItem } from "../upstream/filter-list.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
 import type { Judged } from "./judge.ts";
@@ -34,13 +34,21 @@ export function filterAnswer(
   return {
     mapHead,
     filterMessage: (message) =>
-      filterList(message, call.lists, (list, items) => {
-        const shown = mcp.visible(listJson(list, items));
+      filterList(message, call.lists, (list, all, result) => {
+        // Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it.
+        const drifted =
+          list.kind === "tools"
+            ? s.tools.see(judged.route, call, judged.agent.refs.agent, { items: all, result })
+            : NOTHING;
+        const items = drifted.size === 0 ? all : all.filter(({ name }) => !drifted.has(name));
+        if (all.length === 0) return NOTHING;
+        const shown = items.length === 0 ? ok(NOTHING) : mcp.visible(listJson(list, items));
         const names = shown.ok ? shown.value : NOTHING;
         const count = items.filter(({ name }) => names.has(name)).length;
         const why = shown.ok ? "" : `, ${shown.error.reason}`;
         const observed = judged.route.config.mode === "observe";
-        x.detail = `${list.kind}: ${count} of ${items.length} ${observed ? "would be " : ""}shown${why}`;
+        const unpinned = items.length === all.length ? "" : `, ${all.length - items.length} not as pinned`;
+        x.detail = `${list.kind}: ${count} of ${all.length} ${observed ? "would be " : ""}shown${why}${unpinned}`;
         // `observe` relaxes the policy's verdict, and this is one.
         return observed ? new Set(items.map(({ name }) => name)) : names;
       }),

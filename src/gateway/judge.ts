@@ -152,6 +152,9 @@ export async function judge(
       return err(denial.reason === "route.method_not_allowed" ? { denial, allow: "POST" } : { denial });
     }
     mcp = read.value;
+    // What policy is asked about is a tool that is as it was pinned, with arguments that it takes.
+    const unfit = s.tools.check(route, mcp.action.call);
+    if (unfit !== null) return refuse(unfit);
   }
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
