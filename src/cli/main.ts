@@ -10,6 +10,7 @@ import { register as registerCall } from "./call-command.ts";
 import { register as registerConfig } from "./config-commands.ts";
 import { register as registerControl } from "./control-commands.ts";
 import { register as registerIssuer } from "./issuer-commands.ts";
+import { register as registerLaunch } from "./launch-command.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
@@ -48,6 +49,7 @@ function createProgram(): Command {
     registerQuickstart,
     registerStart,
     registerCall,
+    registerLaunch,
     registerAgent,
     registerConfig,
     registerPolicy,

@@ -54,7 +54,7 @@ function prepareFolder(folder: string): string {
     // In the example the data folder is two levels up; here it is the one around this file, whatever its name.
     writeFileSync(file, example.replaceAll("../../data", ".."), { mode: 0o600 });
   }
-  ensureQuickstartKeys(own, ["hiring-agent"]);
+  ensureQuickstartKeys(own, ["hiring-agent", "hiring"]);
   return file;
 }
 

@@ -18,15 +18,18 @@ function checkBudget(path: string, budget: Budget, view: ConfigView, report: Rep
     report(path, "This budget limits nothing.", `Add one of ${COUNTS.map((count) => `\`${count}\``).join(", ")}.`);
   }
   if (new Set(budget.per).size !== budget.per.length) report(`${path}.per`, "A word stands here twice.", "Remove one.");
-  const { routes } = budget.match;
-  routes?.forEach((name, place) => {
-    // A route that could not be read may be the one; its own problem is told already.
-    if (view.routes.includes(undefined) || view.routes.some((route) => route?.name === name)) return;
+  const matched = view.routes.filter((route) => route !== undefined && matches(budget, route));
+  for (const route of matched) if (route !== undefined) checkOnRoute(path, budget, route, report);
+  // A route that could not be read may be the one that is meant; its own problem is told already.
+  if (view.routes.includes(undefined)) return;
+  const unknown = (budget.match.routes ?? []).filter((name) => !view.routes.some((route) => route?.name === name));
+  for (const name of unknown) {
+    const place = budget.match.routes?.indexOf(name);
     report(`${path}.match.routes[${place}]`, "There is no route of this name.", "Correct it, or add the route.");
-  });
-  for (const route of view.routes) {
-    if (route !== undefined && matches(budget, route)) checkOnRoute(path, budget, route, report);
   }
+  if (matched.length > 0 || unknown.length > 0) return;
+  const mend = "Name tools as policy sees them: `tool` of a route, or its name.";
+  report(`${path}.match`, "No route has such a tool, so this budget would never count.", mend);
 }
 
 function matches({ match }: Budget, route: Route): boolean {

@@ -42,7 +42,7 @@ function agentText(agent: Agent): AgentText {
     task: claims.intent.task,
     orchestration: claims.agent.orchestration,
     principal: `${claims.principal.type}:${claims.principal.id}`,
-    chain: claims.session.root_request,
+    chain: claims.session.id,
     delegation_depth: claims.session.depth,
     token: claims.token.jti,
     issuer: claims.token.issuer,

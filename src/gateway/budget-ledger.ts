@@ -10,6 +10,8 @@ import { createFold, type Fold } from "../budget/fold-records.ts";
 import type { CounterTable } from "../budget/counter-table.ts";
 
 export interface BudgetLedger {
+  /** Called now and then: writes a checkpoint once the log has grown enough. Never rejects; a fault is told once. */
+  check(): Promise<void>;
   /** Reads on and writes a checkpoint. Rejects when it cannot; the log still holds everything. */
   advance(): Promise<void>;
   /** Ends the timer, and writes the last checkpoint: after the end of the audit log. */
@@ -25,6 +27,8 @@ export interface BudgetLedgerOptions {
   readonly names: ReadonlySet<string>;
   readonly table: CounterTable;
   readonly nowMs: () => number;
+  /** CHECKPOINT_BYTES where absent. */
+  readonly growthBytes?: number;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -74,7 +78,7 @@ export async function openBudgetLedger(options: BudgetLedgerOptions): Promise<Bu
 
   async function check(): Promise<void> {
     try {
-      if ((await stat(auditFile)).size - counted.place.offset < CHECKPOINT_BYTES) return;
+      if ((await stat(auditFile)).size - counted.place.offset < (options.growthBytes ?? CHECKPOINT_BYTES)) return;
       await advance();
       told = false;
     } catch (error) {
@@ -94,6 +98,7 @@ export async function openBudgetLedger(options: BudgetLedgerOptions): Promise<Bu
   }
 
   return {
+    check,
     advance,
     close() {
       clearInterval(timer);

@@ -1,13 +1,16 @@
 // In: a judged message on a route of kind `mcp`. Out: what its answer needs on the way back: the agent's own session id,
-// and lists without what policy does not show. What an agent can see is what it may use; a list that policy cannot judge
-// is empty. Trusts: nothing that the server sends.
+// results without what policy redacts, and lists without what it does not show. What an agent can see is what it may use;
+// a list that policy cannot judge is empty. Trusts: nothing that the server sends.
 import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
-import type { Denial } from "../errors.ts";
+import { type Denial, deny } from "../errors.ts";
 import { ok, type Result } from "../lib/result.ts";
+import { errorObject } from "../action/mcp/error-object.ts";
 import { filterList, type ListItem } from "../upstream/filter-list.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
+import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
+import type { ToolsPage } from "./tool-gate.ts";
 
 /** Asks `cordon/visible` for one list; the text is `input.list`. */
 export type ChooseVisible = (listJson: string) => Result<ReadonlySet<string>, Denial>;
@@ -20,8 +23,9 @@ export function filterAnswer(
   x: ExchangeFacts,
   judged: Judged,
   mcp: NonNullable<Judged["mcp"]>,
-): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact"> {
+): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact" | "redactsMessages" | "lastEvent"> {
   const { call } = mcp.action;
+  const { redact = [] } = judged.decision.obligations;
   const mapHead: ForwardRequest["mapHead"] = (headers) => {
     const { [SESSION_HEADER]: id, ...others } = headers;
     if (id === undefined) return headers;
@@ -30,31 +34,55 @@ export function filterAnswer(
     const sealed = own ? s.sessions.seal(judged.route.config.name, judged.agent, id) : null;
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
-  if (call.lists.length === 0) return { mapHead };
+  if (call.lists.length === 0 && redact.length === 0) return { mapHead };
+  /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
+  const driftedOf = (list: McpList, page: ToolsPage): ReadonlySet<string> =>
+    list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, page) : NOTHING;
+  /** `known`: what is not as it was pinned, where that was read before. */
+  const lists = (message: Buffer, known?: ReadonlySet<string>): Buffer | null =>
+    filterList(message, call.lists, (list, all, result) => {
+      const drifted = known ?? driftedOf(list, { items: all, result });
+      const items = drifted.size === 0 || list.kind !== "tools" ? all : all.filter(({ name }) => !drifted.has(name));
+      if (all.length === 0) return NOTHING;
+      const shown = items.length === 0 ? ok(NOTHING) : mcp.visible(listJson(list, items));
+      const names = shown.ok ? shown.value : NOTHING;
+      const count = items.filter(({ name }) => names.has(name)).length;
+      const why = shown.ok ? "" : `, ${shown.error.reason}`;
+      const observed = judged.route.config.mode === "observe";
+      const unpinned = items.length === all.length ? "" : `, ${all.length - items.length} not as pinned`;
+      x.detail = `${list.kind}: ${count} of ${all.length} ${observed ? "would be " : ""}shown${why}${unpinned}`;
+      // `observe` relaxes the policy's verdict, and this is one.
+      return observed ? new Set(items.map(({ name }) => name)) : names;
+    });
+  /** Null as `filterList` has it. What policy redacts for one agent is no other tool. */
+  const driftedBefore = (message: Buffer): ReadonlySet<string> | null => {
+    let drifted = NOTHING;
+    const read = filterList(message, call.lists, (list, items, result) => {
+      if (list.kind === "tools") drifted = driftedOf(list, { items, result });
+      return new Set(items.map(({ name }) => name));
+    });
+    return read === null ? null : drifted;
+  };
   return {
     mapHead,
-    filterMessage: (message) =>
-      filterList(message, call.lists, (list, all, result) => {
-        // Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it.
-        const drifted =
-          list.kind === "tools"
-            ? s.tools.see(judged.route, call, judged.agent.refs.agent, { items: all, result })
-            : NOTHING;
-        const items = drifted.size === 0 ? all : all.filter(({ name }) => !drifted.has(name));
-        if (all.length === 0) return NOTHING;
-        const shown = items.length === 0 ? ok(NOTHING) : mcp.visible(listJson(list, items));
-        const names = shown.ok ? shown.value : NOTHING;
-        const count = items.filter(({ name }) => names.has(name)).length;
-        const why = shown.ok ? "" : `, ${shown.error.reason}`;
-        const observed = judged.route.config.mode === "observe";
-        const unpinned = items.length === all.length ? "" : `, ${all.length - items.length} not as pinned`;
-        x.detail = `${list.kind}: ${count} of ${all.length} ${observed ? "would be " : ""}shown${why}${unpinned}`;
-        // `observe` relaxes the policy's verdict, and this is one.
-        return observed ? new Set(items.map(({ name }) => name)) : names;
-      }),
-    // A compressed list, or a part of one, cannot be read.
+    filterMessage: (message) => {
+      if (redact.length === 0) return lists(message);
+      const drifted = call.lists.length === 0 ? NOTHING : driftedBefore(message);
+      if (drifted === null) return null;
+      const redacted = redactMessage(message, redact);
+      return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
+    },
+    redactsMessages: redact.length > 0,
+    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),
+    // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };
+}
+
+/** Before anything is sent: what a task has found is asked for by another message, of which nobody knows the tool. */
+export function cannotRedact({ mcp, decision }: Judged): Denial | null {
+  const inTask = mcp?.action.call.params?.["task"] !== undefined && (decision.obligations.redact ?? []).length > 0;
+  return inTask ? deny("upstream.cannot_redact", "the result of a task") : null;
 }
 
 /** Names, and of tools the hints that a server gives about them; descriptions and schemas are no part of the question. */

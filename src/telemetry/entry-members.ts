@@ -42,7 +42,7 @@ function membersOfAgent(agent: Agent): string {
   const { claims } = agent;
   const members = safeJsonText(
     `"agent":${cutText(claims.agent.id)},"task":${cutText(agent.refs.task)},` +
-      `"chain":${cutText(claims.session.root_request)},"jti":${cutText(claims.token.jti)},` +
+      `"chain":${cutText(claims.session.id)},"jti":${cutText(claims.token.jti)},` +
       `"issuer":${cutText(claims.token.issuer)},"binding":${cutText(claims.token.binding)},` +
       `"key_thumbprint":${cutText(agent.keyThumbprint)},"principal":${cutText(claims.principal.id)}`,
   );

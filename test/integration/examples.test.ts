@@ -42,7 +42,7 @@ describe("the example configurations", () => {
     ]);
   });
 
-  test("the quickstart starts, `cordon call` reads a candidate, `cordon block` ends that, and Ctrl-C drains", async () => {
+  test("the quickstart starts, `cordon call` reads a candidate, so does a launched agent's curl, `cordon block` ends that, and Ctrl-C drains", async () => {
     const data = path.join(folder, "quickstart-data");
     const [traffic, issuer, control, tool, monitor] = await Promise.all(Array.from({ length: 5 }, freePort));
     const env = {
@@ -70,6 +70,20 @@ describe("the example configurations", () => {
     const salary = startCli(["call", `${url}/salary`], env);
     assert.equal(await salary.exited, 1);
 
+    const launchFile = path.join(folder, "launch-token");
+    const forTask = ["--task", "rank-j42", "--purpose", "rank-candidates", "--principal", "user:recruiter_alice"];
+    const launch = (scope: string): Promise<number | null> =>
+      startCli(["launch", ...forTask, "--scope", scope, "--constraint", "job_id=J42", "--out", launchFile], env).exited;
+    assert.equal(await launch("read:salaries:J42"), 1, "beyond the ceiling");
+    assert.equal(await launch("read:candidates:J42 write:scores:J42"), 0);
+    assert.equal(statSync(launchFile).mode & 0o777, 0o600);
+    assert.equal(await launch("read:candidates:J42"), 2, "never over a file that is there");
+    const program = ["sh", "-c", 'curl -sS "$CORDON_BASE_URL/ats/jobs/J42/candidates/C1"'];
+    const agentOf = ["--issuer", `http://127.0.0.1:${issuer}`, "--launch-token-file", launchFile];
+    const sidecar = startCli(["agent", ...agentOf, "--", ...program], env);
+    assert.equal(await sidecar.exited, 0, sidecar.stderr());
+    assert.match(sidecar.stdout(), /Ada Byron/);
+
     const task = "spiffe://acme.example/agent/hiring/rank-j42";
     const block = startCli(
       ["block", "task", task, "--reason", "a test", "--key-file", path.join(data, "operator.key")],
@@ -83,7 +97,7 @@ describe("the example configurations", () => {
     gateway.child.kill("SIGINT");
     assert.equal(await gateway.exited, 0);
     assert.match(gateway.stdout(), /Stopped\.\n$/);
-    assert.equal(gateway.stderr(), "");
+    assert.match(gateway.stderr(), /^warn: issuer: token_refused .*scope_beyond_ceiling: read:salaries:J42"\n$/);
   });
 
   test("the production example starts with TLS, refuses the unproven, and writes its access log to standard output", async () => {

@@ -134,6 +134,10 @@ test("parts that contradict each other are refused", () => {
       { ...base, budgets: [{ name: "astray", match: { routes: ["tol"] }, per: ["task"], concurrent: 1 }] },
     ],
     [
+      "budgets[0].match",
+      { ...base, budgets: [{ name: "never", match: { tools: ["refund"] }, per: ["task"], concurrent: 1 }] },
+    ],
+    [
       "budgets[1].name",
       { ...base, budgets: [1, 2].map((concurrent) => ({ name: "same", per: ["agent"], concurrent })) },
     ],

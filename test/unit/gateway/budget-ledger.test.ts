@@ -12,6 +12,7 @@ import { type BudgetLedger, openBudgetLedger } from "../../../src/gateway/budget
 import { demand, keyOf, T0_MS } from "../budget/demands.ts";
 
 const of = demand({ limits: { calls_total: 1000, calls_per_minute: 1000, sum: 1_000_000 }, amount: 7 });
+const faults: unknown[] = [];
 const AT = new Date(T0_MS).toISOString();
 
 interface Log {
@@ -59,9 +60,8 @@ async function open(
     names: new Set(["refunds"]),
     table,
     nowMs: () => T0_MS,
-    onFault: (error) => {
-      throw error;
-    },
+    growthBytes: 1000,
+    onFault: (error) => void faults.push(error),
   });
   const use = (): BudgetUse | undefined => table.read([of], T0_MS)?.[0];
   return { ledger, use, calls: () => use()?.calls_total?.used };
@@ -102,6 +102,27 @@ test("with a checkpoint the log behind it is counted, once, and a call that was 
   const fourth = await open(log);
   assert.equal(fourth.calls(), 4);
   await fourth.ledger.close();
+});
+
+test("a checkpoint is written once the log has grown enough, and a fault of it is told once", async (t) => {
+  const log = createLog(t);
+  const { ledger } = await open(log, 0);
+  const file = path.join(log.folder, "budgets.json");
+  const first = readFileSync(file, "utf8");
+  log.append("a");
+  await ledger.check();
+  assert.equal(readFileSync(file, "utf8"), first);
+  log.append("b", "c", "d");
+  await ledger.check();
+  const second = readFileSync(file, "utf8");
+  assert.match(second, /"seq":8,/);
+  assert.match(second, /"calls":4,/);
+  assert.deepEqual(faults, []);
+  rmSync(log.auditFile);
+  await ledger.check();
+  await ledger.check();
+  assert.equal(faults.length, 1);
+  await assert.rejects(ledger.close());
 });
 
 test("what the writer has not on disk is not counted, since it may be cut off again", async (t) => {
