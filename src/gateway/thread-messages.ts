@@ -3,6 +3,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { ToolDefinition } from "../action/mcp/tool-definition.ts";
 import type { ToolRecord, ToolsSnapshot } from "../action/mcp/tool-pins.ts";
+import type { ApiOperation } from "../action/openapi/operation.ts";
 import type { Config } from "../config/schema.ts";
 import type { RevocationDelta, RevocationSnapshot } from "../containment/revocation.ts";
 import type { ContainmentDelta, ContainmentSnapshot } from "../containment/state.ts";
@@ -14,6 +15,8 @@ import type { ThreadMetricsSnapshot } from "../telemetry/metric-snapshot.ts";
 export interface DataThreadStart {
   readonly thread: number;
   readonly config: Config;
+  /** By the number of the route: what its OpenAPI document describes. The same for every thread, also for a later one. */
+  readonly operations: readonly (readonly ApiOperation[] | undefined)[];
   readonly clock: ClockBase;
   /** Proofs with an older `iat` are refused, in Unix milliseconds: a restart forgets nothing. */
   readonly proofsFromMs: number;

@@ -6,14 +6,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Denial, deny } from "../errors.ts";
 import { isObject, type JsonObject, memberOf, parseStrictObject } from "../lib/strict-json.ts";
-import { redactJson, skipSpace, skipString, skipValue } from "./redact-json.ts";
+import { parsePointer, redactJson, skipSpace, skipString, skipValue } from "./redact-json.ts";
 
 /** Nesting of a message: recursion goes as deep. What is nested deeper is refused. */
 const DEPTH_MAX = 64;
 
 const STRUCTURED = "/structuredContent";
-/** A pointer ends at a text; the JSON in it is reached by a pointer into `structuredContent`. */
-const INTO_TEXT = /^\/content\/[^/]*\/text\//;
 
 const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
@@ -26,7 +24,7 @@ export function redactMessage(body: Buffer, pointers: readonly string[]): Buffer
   const result = memberOf(message, "result");
   if (result === undefined) return isOther(message) ? body : refuse("neither a result nor another message");
   if (!isObject(result) || hasVariant(result, ["structuredContent", "content"])) return refuse("an odd result");
-  if (pointers.some((pointer) => INTO_TEXT.test(pointer))) return refuse("a pointer into a text");
+  if (pointers.some((pointer) => endsBefore(pointer, result))) return refuse("a pointer into a text or a number");
   const redacted = redactJson(
     body,
     pointers.map((pointer) => `/result${pointer}`),
@@ -62,6 +60,7 @@ function redactText(item: unknown, structured: unknown, pointers: readonly strin
   const bytes = Buffer.from(text);
   const value = parseStrictObject(bytes, DEPTH_MAX);
   if (value === undefined || (structured !== undefined && !isDeepStrictEqual(value, structured))) return undefined;
+  if (pointers.some((pointer) => endsBefore(pointer, value))) return undefined;
   const redacted = redactJson(bytes, pointers);
   if (redacted === null) return undefined;
   return redacted === bytes || redacted.equals(bytes) ? null : redacted.toString("utf8");
@@ -99,6 +98,19 @@ function valueOf(text: string, at: number, name: string): number {
 function next(text: string, end: number): number {
   const at = skipSpace(text, end);
   return text.charCodeAt(at) === COMMA ? skipSpace(text, at + 1) : at;
+}
+
+/**
+ * The policy takes for a container what is a text, a number or a boolean: nothing would be removed, and the value might
+ * be in it. JSON in a text is reached by a pointer into `structuredContent` alone.
+ */
+function endsBefore(pointer: string, root: unknown): boolean {
+  let value = root;
+  for (const token of parsePointer(pointer) ?? []) {
+    if (typeof value !== "object") return value !== undefined;
+    value = Array.isArray(value) ? (value as readonly unknown[])[Number(token)] : memberOf(value, token);
+  }
+  return false;
 }
 
 function isOther(message: JsonObject): boolean {

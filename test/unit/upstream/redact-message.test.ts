@@ -91,6 +91,23 @@ describe("redaction in a JSON-RPC message", () => {
     assert.match(redact(before, ["/content/0/text/salary"]), /^upstream\.cannot_redact/);
   });
 
+  it("refuses a pointer that leads into a text, a number or a boolean: what it means to remove may be in there", () => {
+    for (const salary of ['"7"', "7", "true"]) {
+      for (const result of [
+        `{"structuredContent":{"salary":${salary}}}`,
+        `{"content":[${text(`{"salary":${salary}}`)}]}`,
+      ]) {
+        assert.match(redact(answer(result), ["/structuredContent/salary/amount"]), /^upstream\.cannot_redact/, result);
+      }
+    }
+    const read = answer('{"contents":[{"uri":"x:y","text":"{\\"salary\\":7}"}]}');
+    assert.match(redact(read, ["/contents/0/text/salary"]), /^upstream\.cannot_redact/);
+    for (const value of ["null", "{}", "[]", '{"salary":null}']) {
+      const message = answer(`{"structuredContent":${value}}`);
+      assert.equal(redact(message, ["/structuredContent/salary/amount"]), message);
+    }
+  });
+
   it("takes pointers for the result of any other method as they are", () => {
     const read = '{"contents":[{"uri":"x:y","text":"t"}],"ttlMs":1}';
     assert.equal(redact(answer(read), ["/contents/0/text"]), answer('{"contents":[{"uri":"x:y"}],"ttlMs":1}'));
