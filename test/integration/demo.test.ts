@@ -25,6 +25,8 @@ const STEP_IDS = [
   "sidecar",
   "mcp",
   "mcp-argument",
+  "mcp-budget",
+  "stream-revoked",
   "policy-edit",
   "job-closes",
   "quarantine",
