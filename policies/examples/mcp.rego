@@ -2,7 +2,8 @@
 # title: MCP servers by scope, their tools by purpose
 # description: |
 #   An agent reaches the MCP server that its scope names. What it may use there stands in `data.mcp`, for each server:
-#   tools, prompts and resources with the purposes they are for, and for a tool the most that a number may be.
+#   tools, prompts and resources with the purposes they are for, and for a tool the most that a number may be and what
+#   is redacted in its result.
 #   The same question answers what it sees, so no list names what a call would be refused.
 package rules.mcp
 
@@ -105,6 +106,22 @@ subscriptions := {uri | some uri in input.action.arguments.notifications.resourc
 usable_subscriptions contains uri if {
 	some uri in subscriptions
 	usable("resources", uri)
+}
+
+redact contains pointer if {
+	applies
+	is_message
+	some tool in answering_tools
+	some pointer in data.mcp[input.action.server].tools[tool].redact
+}
+
+answering_tools contains input.action.tool
+
+# A result that was missed comes again on the stream of its session, and nothing says there which tool it is of.
+answering_tools contains tool if {
+	input.action.method in {"session/stream", "tasks/result"}
+	some tool, _ in data.mcp[input.action.server].tools
+	usable("tools", tool)
 }
 
 visible contains item.name if {

@@ -30,6 +30,7 @@ servers := {"everything": {
 		"echo": {"purposes": ["*"]},
 		"get-sum": {"purposes": ["*"], "arguments_max": {"a": 1000, "b": 1000}},
 		"get-tiny-image": {"purposes": ["assist"]},
+		"get-structured-content": {"purposes": ["assist"], "redact": ["/structuredContent/humidity"]},
 	},
 	"resources": {"demo://resource/static/document/features.md": {"purposes": ["*"]}},
 }}
@@ -100,4 +101,19 @@ test_nothing_is_visible_without_the_scope_or_the_agent if {
 	cordon.visible == set() with input as object.union(tools, {"intent": {"scope": []}}) with data.mcp as servers
 	cordon.visible == set() with input as object.remove(tools, ["agent"]) with data.mcp as servers
 	cordon.visible == set() with input as {} with data.mcp as servers
+}
+
+test_a_result_is_redacted_for_its_own_tool_alone if {
+	assist := {"intent": {"purpose": "assist"}}
+	weather := object.union(message("use", "tools/call", {"tool": "get-structured-content"}), assist)
+	cordon.decision.obligations == {"redact": ["/structuredContent/humidity"]} with input as weather with data.mcp as servers
+	echo := object.union(message("use", "tools/call", {"tool": "echo"}), assist)
+	cordon.decision.obligations == {} with input as echo with data.mcp as servers
+}
+
+test_what_comes_again_on_a_session_is_redacted_for_whoever_may_call_the_tool if {
+	again := message("session", "session/stream", {"http": {"method": "GET"}})
+	cordon.decision.obligations == {} with input as again with data.mcp as servers
+	assisting := object.union(again, {"intent": {"purpose": "assist"}})
+	cordon.decision.obligations == {"redact": ["/structuredContent/humidity"]} with input as assisting with data.mcp as servers
 }

@@ -8,7 +8,7 @@ import type { StartedAgent } from "./create-agent.ts";
 import { forwardRequest } from "./forward-request.ts";
 import { forwardUpgrade } from "./forward-upgrade.ts";
 import { createGatewayClient } from "./gateway-client.ts";
-import { createRunSecret, locationFor } from "./sidecar-target.ts";
+import { createRunSecret, locationFor, originFor } from "./sidecar-target.ts";
 import { answerOnSocket } from "./socket-answer.ts";
 
 /** What the gateway's default of 32 KiB leaves beside a token of 16 KiB. */
@@ -37,7 +37,11 @@ export async function createSidecar(started: StartedAgent, gatewayOrigin: string
   const secret = createRunSecret();
   const tunnels = new Set<Duplex>();
   let base = "";
-  const mapLocation = (location: string): string => locationFor(location, gatewayOrigin, base);
+  const mapped = {
+    secret: secret.text,
+    mapOrigin: (origin: string): string => originFor(origin, gatewayOrigin, base),
+    mapLocation: (location: string): string => locationFor(location, gatewayOrigin, base),
+  };
 
   const server = createServer(
     {
@@ -62,7 +66,7 @@ export async function createSidecar(started: StartedAgent, gatewayOrigin: string
       response.writeHead(404, { "content-length": 0, connection: "close" }).end();
       return;
     }
-    void forwardRequest(gateway, { request, response, target, secret: secret.text, mapLocation });
+    void forwardRequest(gateway, { request, response, target, ...mapped });
   }
 
   server.on("upgrade", (request, socket, head) => {
@@ -75,7 +79,7 @@ export async function createSidecar(started: StartedAgent, gatewayOrigin: string
     }
     tunnels.add(socket);
     socket.once("close", () => tunnels.delete(socket));
-    void forwardUpgrade(gateway, { request, socket, head, target, secret: secret.text, mapLocation });
+    void forwardUpgrade(gateway, { request, socket, head, target, ...mapped });
   });
   server.on("connect", (_request, socket) =>
     answerOnSocket(socket, "405 Method Not Allowed", ["Allow", "GET", "Content-Type", "text/plain"], NO_TUNNEL),

@@ -4,19 +4,18 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { CordonError } from "./cordon-error.ts";
 import type { GatewayClient, OpenRequest } from "./gateway-client.ts";
-import { headersForGateway, headersForProgram } from "./sidecar-headers.ts";
+import { headersForGateway, headersForProgram, type RequestHeaders } from "./sidecar-headers.ts";
 
 /** A body up to this size is read whole, and can be sent twice. */
 const KEPT_BODY_BYTES_MAX = 262_144;
 /** A server in front of the gateway may not know `Expect`: RFC 9110 section 10.1.1 says not to wait for ever. */
 const CONTINUE_WAIT_MS = 1000;
 
-export interface Exchange {
+export interface Exchange extends RequestHeaders {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Path and query at the gateway. */
   readonly target: string;
-  readonly secret: string;
   readonly mapLocation: (location: string) => string;
 }
 
@@ -68,12 +67,12 @@ interface Answered extends OpenRequest {
 }
 
 async function send(gateway: GatewayClient, exchange: Exchange, body: Body, signal: AbortSignal): Promise<Answered> {
-  const { request, target, secret } = exchange;
+  const { request, target } = exchange;
   const expect = body.kind === "streamed" ? ["Expect", "100-continue"] : [];
   const open = await gateway.open({
     method: request.method ?? "GET",
     target,
-    headers: headersForGateway(request.rawHeaders, secret),
+    headers: headersForGateway(request.rawHeaders, exchange),
     framing: [...body.framing, ...expect],
   });
   const { outgoing } = open;

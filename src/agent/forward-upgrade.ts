@@ -4,20 +4,19 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { CordonError } from "./cordon-error.ts";
 import type { GatewayClient } from "./gateway-client.ts";
-import { headersForGateway, headersForProgram } from "./sidecar-headers.ts";
+import { headersForGateway, headersForProgram, type RequestHeaders } from "./sidecar-headers.ts";
 import { answerOnSocket } from "./socket-answer.ts";
 
 /** A refusal is a small problem document; what is longer is cut. */
 const REFUSAL_BYTES_MAX = 65_536;
 const UPGRADE = ["Connection", "Upgrade", "Upgrade", "websocket"];
 
-export interface Upgrade {
+export interface Upgrade extends RequestHeaders {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
   /** What the program sent behind its request. */
   readonly head: Buffer;
   readonly target: string;
-  readonly secret: string;
   readonly mapLocation: (location: string) => string;
 }
 
@@ -44,11 +43,11 @@ interface Refusal {
 
 /** The gateway's answer where it was none to an upgrade; undefined once the tunnel stands. */
 async function ask(gateway: GatewayClient, upgrade: Upgrade): Promise<Refusal | undefined> {
-  const { request, socket, head, target, secret, mapLocation } = upgrade;
+  const { request, socket, head, target, mapLocation } = upgrade;
   const { outgoing, accessToken } = await gateway.open({
     method: request.method ?? "GET",
     target,
-    headers: headersForGateway(request.rawHeaders, secret),
+    headers: headersForGateway(request.rawHeaders, upgrade),
     framing: UPGRADE,
   });
   const answered = Promise.withResolvers<Refusal | undefined>();

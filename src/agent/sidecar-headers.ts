@@ -19,17 +19,26 @@ const REQUEST_DROPPED = new Set([...HOP_BY_HOP, "host", "authorization", "dpop"]
 /** The program has no key: a nonce is nothing to it, and it would only try to sign. */
 const RESPONSE_DROPPED = new Set([...HOP_BY_HOP, "dpop-nonce"]);
 
-/** `secret`: a header that carries it, as `Referer` may, goes nowhere. Framing and credentials are the caller's to add. */
-export function headersForGateway(raw: readonly string[], secret: string): string[] {
-  return keep(raw, (name, value) => !REQUEST_DROPPED.has(name) && !value.includes(secret));
+/** What the gateway is told of the program's request. */
+export interface RequestHeaders {
+  /** A header that carries it, as `Referer` may, goes nowhere. */
+  readonly secret: string;
+  readonly mapOrigin: (origin: string) => string;
+}
+
+/** Framing and credentials are the caller's to add. */
+export function headersForGateway(raw: readonly string[], { secret, mapOrigin }: RequestHeaders): string[] {
+  const kept = keep(raw, (name, value) => !REQUEST_DROPPED.has(name) && !value.includes(secret));
+  return mapValues(kept, "origin", mapOrigin);
 }
 
 export function headersForProgram(raw: readonly string[], mapLocation: (location: string) => string): string[] {
   const kept = keep(raw, (name) => !RESPONSE_DROPPED.has(name));
-  for (let at = 0; at < kept.length; at += 2) {
-    if (kept[at]?.toLowerCase() === "location") kept[at + 1] = mapLocation(kept[at + 1] ?? "");
-  }
-  return kept;
+  return mapValues(kept, "location", mapLocation);
+}
+
+function mapValues(pairs: readonly string[], lowerName: string, map: (value: string) => string): string[] {
+  return pairs.map((text, at) => (at % 2 === 1 && pairs[at - 1]?.toLowerCase() === lowerName ? map(text) : text));
 }
 
 function keep(raw: readonly string[], isKept: (lowerName: string, value: string) => boolean): string[] {

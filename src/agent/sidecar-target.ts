@@ -38,3 +38,11 @@ export function locationFor(location: string, gateway: string, base: string): st
   if (url === null || url.origin !== gateway) return location;
   return `${base}${url.pathname}${url.search}${url.hash}`;
 }
+
+/**
+ * A page that came through the sidecar has the sidecar's origin; to the gateway that is its own. Any other origin is passed
+ * on as it is, and is for the gateway to refuse.
+ */
+export function originFor(origin: string, gateway: string, base: string): string {
+  return origin === new URL(base).origin ? gateway : origin;
+}

@@ -1,11 +1,14 @@
 // In: a judged message on a route of kind `mcp`. Out: what its answer needs on the way back: the agent's own session id,
-// and lists without what policy does not show. What an agent can see is what it may use; a list that policy cannot judge
-// is empty. Trusts: nothing that the server sends.
+// results without what policy redacts, and lists without what it does not show. What an agent can see is what it may use;
+// a list that policy cannot judge is empty. Trusts: nothing that the server sends.
 import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
-import type { Denial } from "../errors.ts";
+import { type Denial, deny } from "../errors.ts";
 import type { Result } from "../lib/result.ts";
+import { errorObject } from "../action/mcp/error-object.ts";
 import { filterList, type ListItem } from "../upstream/filter-list.ts";
+import type { FilterData } from "../upstream/event-filter.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
+import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
@@ -20,8 +23,9 @@ export function filterAnswer(
   x: ExchangeFacts,
   judged: Judged,
   mcp: NonNullable<Judged["mcp"]>,
-): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact"> {
+): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact" | "redactsMessages" | "lastEvent"> {
   const { call } = mcp.action;
+  const { redact = [] } = judged.decision.obligations;
   const mapHead: ForwardRequest["mapHead"] = (headers) => {
     const { [SESSION_HEADER]: id, ...others } = headers;
     if (id === undefined) return headers;
@@ -30,23 +34,35 @@ export function filterAnswer(
     const sealed = own ? s.sessions.seal(judged.route.config.name, judged.agent, id) : null;
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
-  if (call.lists.length === 0) return { mapHead };
+  if (call.lists.length === 0 && redact.length === 0) return { mapHead };
+  const lists: FilterData = (message) =>
+    filterList(message, call.lists, (list, items) => {
+      const shown = mcp.visible(listJson(list, items));
+      const names = shown.ok ? shown.value : NOTHING;
+      const count = items.filter(({ name }) => names.has(name)).length;
+      const why = shown.ok ? "" : `, ${shown.error.reason}`;
+      const observed = judged.route.config.mode === "observe";
+      x.detail = `${list.kind}: ${count} of ${items.length} ${observed ? "would be " : ""}shown${why}`;
+      // `observe` relaxes the policy's verdict, and this is one.
+      return observed ? new Set(items.map(({ name }) => name)) : names;
+    });
   return {
     mapHead,
-    filterMessage: (message) =>
-      filterList(message, call.lists, (list, items) => {
-        const shown = mcp.visible(listJson(list, items));
-        const names = shown.ok ? shown.value : NOTHING;
-        const count = items.filter(({ name }) => names.has(name)).length;
-        const why = shown.ok ? "" : `, ${shown.error.reason}`;
-        const observed = judged.route.config.mode === "observe";
-        x.detail = `${list.kind}: ${count} of ${items.length} ${observed ? "would be " : ""}shown${why}`;
-        // `observe` relaxes the policy's verdict, and this is one.
-        return observed ? new Set(items.map(({ name }) => name)) : names;
-      }),
-    // A compressed list, or a part of one, cannot be read.
+    filterMessage: (message) => {
+      const redacted = redact.length === 0 ? message : redactMessage(message, redact);
+      return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted);
+    },
+    redactsMessages: redact.length > 0,
+    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),
+    // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };
+}
+
+/** Before anything is sent: what a task has found is asked for by another message, of which nobody knows the tool. */
+export function cannotRedact({ mcp, decision }: Judged): Denial | null {
+  const inTask = mcp?.action.call.params?.["task"] !== undefined && (decision.obligations.redact ?? []).length > 0;
+  return inTask ? deny("upstream.cannot_redact", "the result of a task") : null;
 }
 
 /** Names, and of tools the hints that a server gives about them; descriptions and schemas are no part of the question. */

@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Denial, deny, type Reason } from "../errors.ts";
 import type { ForwardOutcome } from "../upstream/forwarder.ts";
-import { filterAnswer } from "./filter-answer.ts";
+import { cannotRedact, filterAnswer } from "./filter-answer.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import { type Judged, type Refusal, tokenChallenge } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
@@ -25,9 +25,10 @@ export async function forwardExchange(
 ): Promise<Refusal | null> {
   // Before the tool is asked: an answer that may not be streamed would leave what the tool did without one.
   const full = mayStream(request) ? s.load.streamDenial(judged.agent.refs.agent) : null;
-  if (full !== null) {
+  const refused = full ?? cannotRedact(judged);
+  if (refused !== null) {
     recordOutcome(s, x, NOTHING_SENT);
-    return { denial: full };
+    return { denial: refused };
   }
   if (judged.body === "stream" && expectsContinue) response.writeContinue();
   let toMonitor = judged.quarantined;
@@ -96,7 +97,8 @@ async function sendOnce(
     ...(mcp === undefined ? {} : filterAnswer(s, x, judged, mcp)),
     response,
     beforeSend,
-    ...(redact === undefined ? {} : { redact }),
+    // On a route of kind `mcp` the pointers lead into the result of a message: see `filterAnswer`.
+    ...(redact === undefined || mcp !== undefined ? {} : { redact }),
     responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
     redactBytesMax: route.config.limits.redact_bytes_max,
     responseHeaders: [["x-cordon-request-id", x.requestId]],

@@ -17,10 +17,10 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /** The JSON object in `bytes`; undefined for anything else, for duplicate members, invalid UTF-8 and deep nesting. */
-export function parseStrictObject(bytes: Buffer): JsonObject | undefined {
+export function parseStrictObject(bytes: Buffer, depthMax = JSON_DEPTH_MAX): JsonObject | undefined {
   if (!isUtf8(bytes)) return undefined;
   const text = bytes.toString("utf8");
-  const members = countMembersOfText(text);
+  const members = countMembersOfText(text, depthMax);
   if (members === undefined) return undefined;
   const value = parseJson(text);
   if (!isObject(value)) return undefined;
@@ -45,7 +45,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-function countMembersOfText(text: string): number | undefined {
+function countMembersOfText(text: string, depthMax: number): number | undefined {
   let members = 0;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
@@ -60,7 +60,7 @@ function countMembersOfText(text: string): number | undefined {
     } else if (code === COLON) {
       members++;
     } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++depth > JSON_DEPTH_MAX) return undefined;
+      if (++depth > depthMax) return undefined;
     } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
       depth--;
     }

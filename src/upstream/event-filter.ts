@@ -2,20 +2,30 @@
 // with other data where it was changed. Trusts: nothing; no more than one event is held, and that one is bounded.
 //
 // An event that is not changed leaves byte by byte as it came, comments and empty events too.
-import { type Denial, deny } from "../errors.ts";
+import { type Denial, deny, type Reason } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES, type KeptBytes } from "./kept-response.ts";
 
 const CR = 0x0d;
 const LF = 0x0a;
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** Null: the event must not pass, and so nothing behind it. */
-export type FilterData = (data: Buffer) => Buffer | null;
+/** Null or a denial: the event must not pass, and so nothing behind it. */
+export type FilterData = (data: Buffer) => Buffer | Denial | null;
+
+export interface EventRules {
+  /** Why an event that is too large does not pass. */
+  readonly refusal: Reason;
+  /** Events leave without their `id`: nobody is told how to ask for them again. */
+  readonly withoutIds: boolean;
+}
+
+const AS_THEY_ARE: EventRules = { refusal: "upstream.cannot_filter", withoutIds: false };
 
 export class EventFilter {
   readonly #bytesMax: number;
   readonly #all: KeptBytes;
   readonly #filter: FilterData;
+  readonly #rules: EventRules;
   #taken = 0;
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -23,10 +33,11 @@ export class EventFilter {
   #afterCr = false;
   #first = true;
 
-  constructor(bytesMax: number, all: KeptBytes, filter: FilterData) {
+  constructor(bytesMax: number, all: KeptBytes, filter: FilterData, rules = AS_THEY_ARE) {
     this.#bytesMax = bytesMax;
     this.#all = all;
     this.#filter = filter;
+    this.#rules = rules;
   }
 
   /** What may leave now, perhaps nothing. What is left at the end of a stream is no event, and is dropped (9.2.6). */
@@ -76,7 +87,7 @@ export class EventFilter {
 
   #hold(rest: Buffer): Denial | null {
     this.#heldBytes += rest.length;
-    if (this.#heldBytes > this.#bytesMax) return tooLarge();
+    if (this.#heldBytes > this.#bytesMax) return this.#tooLarge();
     const held = rest.length + CHUNK_OVERHEAD_BYTES;
     if (!this.#all.take(held)) return deny("gateway.overloaded", "events to filter hold too many bytes");
     this.#taken += held;
@@ -86,26 +97,33 @@ export class EventFilter {
   }
 
   #complete(last: Buffer): Buffer | Denial {
-    if (this.#heldBytes + last.length > this.#bytesMax) return tooLarge();
+    if (this.#heldBytes + last.length > this.#bytesMax) return this.#tooLarge();
     const raw = this.#held.length === 0 ? last : Buffer.concat([...this.#held, last]);
     this.release();
     // Latin-1 keeps every byte; the names of fields and the ends of lines are ASCII.
     let text = raw.toString("latin1");
     if (this.#first && raw.toString("utf8").startsWith(BYTE_ORDER_MARK)) text = text.slice(3);
     this.#first = false;
-    const lines = text.match(/[^\r\n]*(?:\r\n|\r|\n)/g) ?? [];
+    const all = text.match(/[^\r\n]*(?:\r\n|\r|\n)/g) ?? [];
+    const lines = this.#rules.withoutIds ? all.filter((line) => !isId(line)) : all;
+    const kept = lines.length === all.length ? raw : Buffer.from(lines.join(""), "latin1");
     const data = lines.filter(isData).map(dataOf);
     const before = Buffer.from(data.join("\n"), "latin1");
-    if (before.length === 0) return raw;
+    if (before.length === 0) return kept;
     const after = this.#filter(before);
     if (after === null) return deny("upstream.cannot_filter", "an event is not one message");
-    if (after === before || after.equals(before)) return raw;
+    if ("reason" in after) return after;
+    if (after === before || after.equals(before)) return kept;
     return Buffer.from(withData(lines, after.toString("latin1")), "latin1");
+  }
+
+  #tooLarge(): Denial {
+    return deny(this.#rules.refusal, "an event larger than redact_bytes_max");
   }
 }
 
-function tooLarge(): Denial {
-  return deny("upstream.cannot_filter", "an event larger than redact_bytes_max");
+function isId(line: string): boolean {
+  return /^id(?=[:\r\n])/.test(line);
 }
 
 function isData(line: string): boolean {

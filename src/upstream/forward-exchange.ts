@@ -155,9 +155,11 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#status = status;
     this.#upstreamMs = performance.now() - this.#startedAt;
     this.#controller = controller;
-    const { mapHead, filterMessage } = this.#request;
+    const { mapHead, filterMessage, redactsMessages = false } = this.#request;
+    const refusal = redactsMessages ? "upstream.cannot_redact" : "upstream.cannot_filter";
     const headers = mapHead === undefined ? fromTool : mapHead(fromTool);
-    const filtered = filterMessage !== undefined && this.#mayHaveBody() ? messageBodyOf(status, headers) : "none";
+    const filtered =
+      filterMessage !== undefined && this.#mayHaveBody() ? messageBodyOf(status, headers, refusal) : "none";
     if (typeof filtered === "object") {
       this.#fail(filtered);
       return;
@@ -170,7 +172,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (this.#withheld !== null) return;
     if (filtered === "events" && filterMessage !== undefined) {
       this.#contentLength = -1;
-      this.#events = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage);
+      // What comes again to a GET is redacted as that GET's own policy says; nobody is to ask for it who was not told how.
+      const rules = { refusal, withoutIds: redactsMessages && this.#request.method !== "GET" } as const;
+      this.#events = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage, rules);
     }
     if (filtered === "whole" || (this.#redact.length > 0 && this.#mayHaveBody())) {
       this.#kept = new KeptResponse(headers, this.#request.redactBytesMax, this.#keptBytes);
@@ -183,7 +187,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (this.#settled) return;
     this.#responseBody.add(chunk);
     if (this.#responseBody.bytes > this.#request.responseBytesMax) {
-      this.#fail(deny("upstream.response_too_large"));
+      this.#endEvents(deny("upstream.response_too_large"));
     } else if (this.#withheld !== null) {
       return;
     } else if (this.#kept !== null) {
@@ -191,7 +195,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       if (denial !== null) this.#fail(denial);
     } else if (this.#events !== null) {
       const out = this.#events.push(chunk);
-      if ("reason" in out) this.#fail(out);
+      if ("reason" in out) this.#endEvents(out);
       else if (out.length === 0) this.#response.flushHeaders();
       else if (!this.#response.write(out)) {
         controller.pause();
@@ -359,6 +363,20 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (this.#withheld !== null) return;
     if (!this.#settled && !this.#responseEnded) this.#fail(deny("exchange.client_closed"));
   };
+
+  /** Says in a last event why no more come. A client that does not read gets none: it would hold the connection. */
+  #endEvents(denial: Denial): void {
+    const { socket, writableNeedDrain } = this.#response;
+    const last = this.#events === null || writableNeedDrain ? undefined : this.#request.lastEvent?.(denial);
+    if (last !== undefined && socket !== null && this.#responseStarted) {
+      this.#response.write(`data: ${last}\n\n`, () => socket.destroySoon());
+      // Not the end that a whole answer has: for who counts chunks, it is a cut one still.
+      this.#responseEnded = true;
+      const impatient = setTimeout(() => socket.destroy(), this.#request.target.bodyIdleTimeoutMs);
+      socket.once("close", () => clearTimeout(impatient));
+    }
+    this.#fail(denial);
+  }
 
   /** Ends the exchange on both sides. */
   #fail(denial: Denial): void {

@@ -46,8 +46,12 @@ export interface ForwardRequest {
   readonly responseHeaders?: readonly (readonly [string, string])[];
   /** The tool's head as the client is to see it. */
   readonly mapHead?: (headers: ParsedHeaders) => ParsedHeaders;
-  /** Each message of the answer, a JSON body or the data of an event, before it goes to the client; null withholds all. */
+  /** Each message of the answer, a JSON body or the data of an event, before it goes on; a denial or null withholds all. */
   readonly filterMessage?: FilterData;
+  /** `filterMessage` removes values: no other body passes, and who did not GET the stream is not told its events' ids. */
+  readonly redactsMessages?: boolean;
+  /** The data of the last event of a stream that the filter ends; undefined where nobody waits for one. */
+  readonly lastEvent?: (denial: Denial) => string | undefined;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
   readonly beforeEventStream?: () => Denial | null;
   /** Called once, just before the response head goes to the client. */

@@ -15,16 +15,22 @@ export function isEventStream(headers: ParsedHeaders): boolean {
   return EVENT_STREAM.test(String(headers["content-type"] ?? ""));
 }
 
-export function messageBodyOf(status: number, headers: ParsedHeaders): MessageBody | Denial {
+/** To redact, no body passes unread: the value may stand in an error page too. */
+export function messageBodyOf(
+  status: number,
+  headers: ParsedHeaders,
+  refusal: "upstream.cannot_filter" | "upstream.cannot_redact",
+): MessageBody | Denial {
   const type = String(headers["content-type"] ?? "");
   const coding = headers["content-encoding"];
   const plain = coding === undefined || coding === "identity";
-  if (isEventStream(headers)) return plain ? "events" : deny("upstream.cannot_filter", "encoded");
+  if (isEventStream(headers)) return plain ? "events" : deny(refusal, "encoded");
   if (JSON_TYPE.test(type)) {
     const denial = checkRedactable(status, headers);
-    return denial === null ? "whole" : deny("upstream.cannot_filter", denial.detail);
+    return denial === null ? "whole" : deny(refusal, denial.detail);
   }
   // A client reads an answer by its type; a success of another type, or of none, is guessed at by some.
-  if (status >= 300 || headers["content-length"] === "0") return "none";
-  return status === 202 && type === "" ? "whole" : deny("upstream.cannot_filter", "neither JSON nor events");
+  if (headers["content-length"] === "0") return "none";
+  if (status >= 300 && refusal === "upstream.cannot_filter") return "none";
+  return status === 202 && type === "" ? "whole" : deny(refusal, "neither JSON nor events");
 }

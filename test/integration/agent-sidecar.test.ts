@@ -204,6 +204,22 @@ describe("an unmodified program behind the sidecar", () => {
     },
   );
 
+  test("the sidecar's own origin is the gateway's to the gateway, and any other is passed on", LIMIT, async () => {
+    const { origin } = new URL(sidecar.baseUrl);
+    for (const [sent, expected] of [
+      [origin, stage.g.url],
+      ["https://evil.example", "https://evil.example"],
+      [`${origin}.evil.example`, `${origin}.evil.example`],
+    ] as const) {
+      const arriving = nextAtTool();
+      const called = curl("-H", `Origin: ${sent}`, `${sidecar.baseUrl}/plain/1`);
+      const { atTool, answer } = await arriving;
+      answer.end();
+      await called.done;
+      assert.equal(atTool.headers.origin, expected);
+    }
+  });
+
   test("a WebSocket goes through, and one that the gateway refuses is answered with its reason", LIMIT, async () => {
     const socket = new WebSocket(`${sidecar.baseUrl.replace("http:", "ws:")}/socket/1`);
     await once(socket, "open");

@@ -30,17 +30,22 @@ async function startQuickstart(t: TestContext) {
   assert.ok(config.broker);
   const dataFolder = resolve(dirname(file), config.data_folder);
   assert.equal(dataFolder, join(folder, "data"));
-  const clients = config.broker.clients.map((client) => ({ ...client, jwks: resolve(dirname(file), client.jwks) }));
-  ensureQuickstartKeys(
-    join(dataFolder, "quickstart"),
-    clients.map((client) => client.client_id),
-  );
+  const absolute = <T extends { readonly jwks: string }>(owner: T) => ({
+    ...owner,
+    jwks: resolve(dirname(file), owner.jwks),
+  });
+  const clients = config.broker.clients.map(absolute);
+  const applications = config.broker.applications.map(absolute);
+  ensureQuickstartKeys(join(dataFolder, "quickstart"), [
+    ...clients.map((client) => client.client_id),
+    ...applications.map((application) => application.name),
+  ]);
 
   const gateway = await startFakeGateway(t);
   const port = await freePort();
   const issuer = `http://127.0.0.1:${port}`;
   const broker = await startBroker({
-    broker: { ...config.broker, issuer, port, clients },
+    broker: { ...config.broker, issuer, port, clients, applications },
     publicOrigins: [gateway.url],
     dataFolder,
     clock: readClockBase(),

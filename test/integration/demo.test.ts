@@ -25,6 +25,7 @@ const STEP_IDS = [
   "sidecar",
   "mcp",
   "mcp-argument",
+  "mcp-redact",
   "mcp-budget",
   "stream-revoked",
   "policy-edit",

@@ -215,7 +215,6 @@ describe("messages on a route of kind mcp", LIMIT, () => {
       ["another name", stateless("tools/call", { name: "get-env", arguments: {} }, { "mcp-name": "echo" })],
       ["a name that nothing has", stateless("tools/list", {}, { "mcp-name": "echo" })],
       ["another version in the body", stateless("tools/call", ECHO, { "mcp-protocol-version": SESSION_VERSION })],
-      ["no version in the body", { ...stateless("tools/list"), body: inSession("tools/list").body }],
       ["in a session, another method", inSession("tools/call", ECHO, { "mcp-method": "ping" })],
       ["in a session, another name", inSession("tools/call", ECHO, { "mcp-name": "get-env" })],
     ];
@@ -236,6 +235,15 @@ describe("messages on a route of kind mcp", LIMIT, () => {
       const headers = { ...message.headers, [name]: ["echo", "echo"] };
       const answer = await post(agent, url, { ...message, headers });
       assert.deepEqual(errorOf(answer).slice(0, 3), [400, undefined, -32_020], `${name} twice`);
+    }
+    assert.equal(tool.seen.length, 0);
+  });
+
+  test("a request of 2026-07-28 that states no version in its body is 400 with -32602", async () => {
+    for (const meta of [undefined, {}, { "io.modelcontextprotocol/clientCapabilities": {} }, null, [], "text"]) {
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 7, method: "tools/call", params: { ...ECHO, _meta: meta } });
+      const answer = await post(agent, url, { ...stateless("tools/call", ECHO), body });
+      assert.deepEqual(errorOf(answer), [400, 7, -32_602, "invalid_params"], JSON.stringify(meta));
     }
     assert.equal(tool.seen.length, 0);
   });

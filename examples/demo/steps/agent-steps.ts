@@ -18,8 +18,8 @@ const CANDIDATE = "/ats/jobs/J42/candidates/C1";
 const NAME = "Ada Byron";
 const TASK_ID = `spiffe://${TRUST_DOMAIN}/agent/hiring/rank-j42`;
 const SCORE = { method: "POST", headers: { "content-type": "application/json" }, body: '{"score":71}' };
-/** Short, so that a renewal comes within the step. */
-const RENEWED_TOKEN_S = 6;
+/** Short, so that a renewal comes within the step; an eighth of it is left to renew in, also on a busy machine. */
+const RENEWED_TOKEN_S = 12;
 const LOOK_AGAIN_MS = 100;
 
 /** What the worked example is launched for: it reads the candidates of one job and scores them. */

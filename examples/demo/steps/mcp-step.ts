@@ -53,6 +53,26 @@ const argumentStep: Step = {
   },
 };
 
+const redactStep: Step = {
+  id: "mcp-redact",
+  title: "One field of a tool's result is removed, in the structured result and in its text.",
+  expected: ["New York: 33 degrees", "no humidity, neither in the structure nor in the text"],
+  async run(stage) {
+    const result = await withClient(stage, (client) =>
+      client.callTool({ name: "get-structured-content", arguments: { location: "New York" } }),
+    );
+    const { temperature } = result.structuredContent as { temperature?: unknown };
+    const shown = JSON.stringify(result);
+    return {
+      facts: [
+        `New York: ${String(temperature)} degrees`,
+        shown.includes("humidity") ? shown : "no humidity, neither in the structure nor in the text",
+      ],
+      note: textOf(result.content),
+    };
+  },
+};
+
 const budgetStep: Step = {
   id: "mcp-budget",
   title: "A task uses up its budget of calls; the next one is refused.",
@@ -111,7 +131,7 @@ const revokedStreamStep: Step = {
   },
 };
 
-export const MCP_STEPS: readonly Step[] = [mcpStep, argumentStep, budgetStep, revokedStreamStep];
+export const MCP_STEPS: readonly Step[] = [mcpStep, argumentStep, redactStep, budgetStep, revokedStreamStep];
 
 const HEADERS = {
   "content-type": "application/json",

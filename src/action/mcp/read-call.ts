@@ -92,6 +92,7 @@ export function readCall(
   }
   const item = readItem(method, params);
   if (item === null) return fault(deny("mcp.params", "what is asked for is not named"));
+  if (!hasMeta(message, version)) return fault(deny("mcp.params", "_meta"));
   const disagreement = checkAgreement(message, headers, version, method);
   if (disagreement !== null) return fault(deny("mcp.header_mismatch", disagreement));
   const parts = readArguments(method, params);
@@ -130,6 +131,22 @@ function readReply(
   });
 }
 
+/**
+ * Each request of 2026-07-28 states its version in the body too. Where it does not, no header is at fault, and the code is
+ * that of params which are not whole (2026-07-28, "Per-request metadata").
+ */
+function hasMeta(
+  { kind, params }: McpMessage & { readonly kind: "request" | "notification" },
+  version: McpVersion,
+): boolean {
+  if ("_meta" in params && !isObject(params["_meta"])) return false;
+  return version === SESSION_VERSION || kind === "notification" || versionInBody(params) !== undefined;
+}
+
+function versionInBody({ _meta: meta }: RpcParams): unknown {
+  return isObject(meta) ? meta[VERSION_IN_BODY] : undefined;
+}
+
 /** What disagrees; null where nothing does. Headers that only 2026-07-28 asks for must also be true where they are sent. */
 function checkAgreement(
   message: McpMessage & { readonly kind: "request" | "notification" },
@@ -138,13 +155,10 @@ function checkAgreement(
   method: McpMethod,
 ): string | null {
   const { params } = message;
-  const meta = params["_meta"];
-  if (meta !== undefined && !isObject(meta)) return "_meta is not an object";
-  const inBody = meta?.[VERSION_IN_BODY];
-  const stateless = version !== SESSION_VERSION;
+  const inBody = versionInBody(params);
+  if (inBody !== undefined && inBody !== version) return "MCP-Protocol-Version and the body's version";
   // Which headers a notification needs is not defined in 2026-07-28.
-  const required = stateless && message.kind === "request";
-  if (inBody === undefined ? required : inBody !== version) return "MCP-Protocol-Version and the body's version";
+  const required = version !== SESSION_VERSION && message.kind === "request";
   if (headers.method === undefined ? required : headers.method !== message.method) return "Mcp-Method";
   const named = params["name"] ?? params["uri"];
   if (headers.name === undefined ? method.nameRequired === true : headers.name !== named) return "Mcp-Name";
