@@ -167,6 +167,19 @@ export const REASONS = {
   "mcp.unknown_method_in_session": { status: 400, code: "method_not_found", title: "This method is not known here." },
   "mcp.session": { status: 404, code: "session_not_found", title: "There is no such session; initialize a new one." },
 
+  // operation: a request that the OpenAPI document of its route does not describe
+  "operation.unknown": { status: 404, code: "not_found", title: "No operation is described for this path." },
+  "operation.method": {
+    status: 405,
+    code: "method_not_allowed",
+    title: "No operation is described for this method.",
+  },
+  "operation.arguments": {
+    status: 400,
+    code: "invalid_arguments",
+    title: "The parameters or the body do not fit the operation's description.",
+  },
+
   // decision
   "policy.denied": denied(),
   "policy.undefined": denied(),

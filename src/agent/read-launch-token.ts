@@ -1,7 +1,8 @@
 // In: where a launch token is: a file descriptor, a file or the environment. Out: its text, and nothing of it left behind.
 // It is used once, but for 30 seconds it is as good as an agent: so a file must be its owner's alone, and is removed.
-import { closeSync, constants, createReadStream, fstatSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
+import { devNull } from "node:os";
 import { text as textOf } from "node:stream/consumers";
 import { CordonError } from "./cordon-error.ts";
 
@@ -55,6 +56,8 @@ async function readDescriptor(fd: number): Promise<string> {
   try {
     const text = checkSize(await textOf(stream));
     closeSync(fd);
+    // The next descriptor would get the lowest number, and the program whatever that is as its standard input.
+    if (fd === 0) openSync(devNull, "r");
     return text;
   } catch (cause) {
     throw cause instanceof CordonError ? cause : explained(cause);

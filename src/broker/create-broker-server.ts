@@ -85,6 +85,11 @@ export function createBrokerServer(options: {
     const length = request.headers["content-length"];
     if (length === undefined) return refuse(response, 411, "invalid_request", "send Content-Length");
     if (Number(length) > BODY_BYTES_MAX) return refuse(response, 413, "invalid_request", "the body is too large");
+    onceReceived(request, () => serveToken(request, response));
+  }
+
+  /** Counted from here on: a peer that announces a body and does not send it must not take the place of another. */
+  function serveToken(request: IncomingMessage, response: ServerResponse): void {
     if (inFlight >= TOKEN_REQUESTS_MAX) {
       response.setHeader("retry-after", "1");
       return refuse(response, 503, "temporarily_unavailable", "too many requests at the moment");
@@ -108,6 +113,8 @@ export function createBrokerServer(options: {
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: 1000,
+      // A whole body has room before anybody reads it.
+      highWaterMark: 2 * BODY_BYTES_MAX,
     },
     serve,
   );
@@ -117,6 +124,17 @@ export function createBrokerServer(options: {
     onRefused: options.onConnectionRefused,
   });
   return server;
+}
+
+/** Calls `then` when the whole body is here, unread; never where it does not come. */
+function onceReceived(request: IncomingMessage, then: () => void): void {
+  // An empty one would be at its end before the provider looks.
+  if (Number(request.headers["content-length"]) === 0) return then();
+  request.on("readable", function look() {
+    if (!request.complete) return;
+    request.off("readable", look);
+    then();
+  });
 }
 
 /** RFC 8414 section 2; `response_types_supported` is required there, and empty: there is no authorization endpoint. */

@@ -34,8 +34,9 @@ function checkBudget(path: string, budget: Budget, view: ConfigView, report: Rep
 
 function matches({ match }: Budget, route: Route): boolean {
   if (match.routes !== undefined && !match.routes.includes(route.name)) return false;
-  // The tools of an MCP server are known by its messages only.
-  return match.tools === undefined || route.kind === "mcp" || match.tools.includes(route.tool ?? route.name);
+  // The tools of an MCP server are known by its messages only, and operations by their document.
+  if (route.kind === "mcp" || route.openapi !== undefined) return true;
+  return match.tools === undefined || match.tools.includes(route.tool ?? route.name);
 }
 
 /** What is never read cannot be counted. */

@@ -175,6 +175,7 @@ function checkRoute(path: string, route: Route, view: ConfigView, report: Report
     report(`${path}.limits.body_bytes_max`, "No agent may hold a body of this size.", mend);
   }
   checkMcp(path, route, report);
+  checkOpenapi(path, route, report);
   checkUpstream(`${path}.upstream`, route.upstream, report);
 }
 
@@ -194,6 +195,28 @@ function checkMcp(path: string, route: Route, report: Report): void {
     report(`${path}.body`, "Policy judges the messages of this route.", "Remove `body`, or write `json`.");
   }
   if (route.upgrade.length > 0) report(`${path}.upgrade`, "MCP has no protocol upgrade.", "Remove `upgrade`.");
+}
+
+/** Its operations are judged by their arguments, so every part of a request is read. */
+function checkOpenapi(path: string, route: Route, report: Report): void {
+  if (route.openapi === undefined) return;
+  if (route.kind === "mcp") {
+    report(`${path}.openapi`, "Tools of MCP are described by their server.", "Remove it, or write `kind: http`.");
+  }
+  if (route.tool !== undefined) {
+    report(`${path}.tool`, "The operations of the document name the tools.", "Remove `tool`, or `openapi`.");
+  }
+  if (route.body === "stream") {
+    report(`${path}.body`, "The bodies of this route are read.", "Remove `body`, or write `json`.");
+  }
+  if (route.upgrade.length > 0) {
+    report(`${path}.upgrade`, "OpenAPI describes no protocol upgrade.", "Give the upgrade a route of its own.");
+  }
+  const base = route.openapi.base_path;
+  const parts = base?.slice(1).split("/") ?? [];
+  if (parts.some((part) => part === "" || part === "." || part === ".." || part.includes("%"))) {
+    report(`${path}.openapi.base_path`, "This is no plain path.", "Write such as `/ats/v1`.");
+  }
 }
 
 /** The gateway's own to write: they frame the message to the tool (RFC 9110 section 7.6.1, RFC 9112 section 6). */

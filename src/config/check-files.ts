@@ -5,6 +5,7 @@ import { readFileSync, statSync } from "node:fs";
 import { parseStrictObject } from "../lib/strict-json.ts";
 import type { Report } from "./config-problem.ts";
 import type { ConfigView, ParsedConfig } from "./config-view.ts";
+import { readOperations } from "./openapi/read-document.ts";
 import { readSecret } from "./read-secret.ts";
 
 type Upstream = ParsedConfig["routes"][number]["upstream"];
@@ -32,7 +33,14 @@ export function checkFiles(view: ConfigView, env: NodeJS.ProcessEnv, report: Rep
     }
   });
   view.routes.forEach((route, index) => {
-    if (route !== undefined) checkUpstream(`routes[${index}].upstream`, route.upstream, env, report);
+    if (route === undefined) return;
+    checkUpstream(`routes[${index}].upstream`, route.upstream, env, report);
+    const operations = readOperations(route);
+    if (operations.ok) return;
+    const mend = "Mend the document, or narrow `path` and `methods` of the route to what it describes.";
+    for (const { where, problem } of operations.error) {
+      report(`routes[${index}].openapi.file${where === "" ? "" : ` ${where}`}`, problem, mend);
+    }
   });
   if (view.quarantine !== undefined) checkUpstream("quarantine.monitor", view.quarantine.monitor, env, report);
   for (const list of ["clients", "applications", "publishers", "resource_servers"] as const) {

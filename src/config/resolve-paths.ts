@@ -29,6 +29,7 @@ export function resolvePaths(view: ConfigView, folder: string, env: NodeJS.Proce
   for (const issuer of view.issuers) {
     if (issuer !== undefined && "file" in issuer.jwks) issuer.jwks.file = file(issuer.jwks.file);
   }
+  for (const route of view.routes) if (route?.openapi !== undefined) route.openapi.file = file(route.openapi.file);
   const upstreams = [...view.routes.map((route) => route?.upstream), view.quarantine?.monitor];
   for (const upstream of upstreams) if (upstream !== undefined) resolveUpstream(upstream, file, maybe);
   const { clients = [], applications = [], publishers = [], identity_providers: providers = [] } = view.broker ?? {};

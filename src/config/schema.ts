@@ -188,6 +188,15 @@ const mcp = z.strictObject({
     .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
 });
 
+const openapi = z.strictObject({
+  file: filePath.describe("OpenAPI 3.0 or 3.1, JSON or YAML; read once, at start."),
+  base_path: z
+    .string()
+    .regex(/^\/[^{}?#*]*[^/{}?#*]$/, "write a plain path without a slash at its end")
+    .optional()
+    .describe("What stands before the document's own paths; `upstream.strip_prefix` where absent."),
+});
+
 const route = z.strictObject({
   name,
   kind: z
@@ -210,6 +219,9 @@ const route = z.strictObject({
     attributes: z.record(z.string(), z.string()).default({}),
   }),
   tool: z.string().optional().describe("The tool's name as policy sees it; the route's name where absent."),
+  openapi: openapi
+    .optional()
+    .describe("The document whose operations are the tools of this route; what it does not describe is refused."),
   body: z
     .enum(["json", "stream"])
     .default("json")

@@ -14,7 +14,7 @@ import type { ExchangeFacts, Route } from "./services.ts";
 
 /** What an intent tells of the exchange and of its judgement. */
 export type IntentFacts = Pick<ExchangeFacts, "method" | "path" | "requestId" | "decisionId" | "trace" | "revision"> &
-  Partial<Pick<ExchangeFacts, "reservation">>;
+  Partial<Pick<ExchangeFacts, "reservation" | "operation">>;
 export interface IntentJudgement extends Pick<Judged, "agent" | "decision" | "quarantined"> {
   readonly mcp?: Judged["mcp"];
   readonly route: Pick<Route, "input" | "config">;
@@ -58,7 +58,7 @@ export function intentText(x: IntentFacts, judged: IntentJudgement, timeMs: numb
   const call = judged.mcp?.action.call;
   const what =
     call === undefined
-      ? `"tool":${route.input.toolJson}`
+      ? `"tool":${(x.operation ?? route.input).toolJson}`
       : `"tool":${cutJsonText(loggedName(call), NAME_CHARACTERS_MAX)},"mcp":${jsonText(call.method)}`;
   const asked = safeJsonText(
     `"action":{"method":${jsonText(x.method)},${what}},` +

@@ -23,6 +23,8 @@ export interface Counted {
 export interface CallFacts {
   /** Undefined on a route of kind `http`. */
   readonly call: McpCall | undefined;
+  /** On a route with an OpenAPI document, the operation's name. */
+  readonly operation?: string | undefined;
   /** `input.action.arguments`. */
   readonly arguments: unknown;
   /** Length of the request's body; undefined where it comes in chunks and is not read. */
@@ -64,15 +66,15 @@ export function createBudgetGate(
   const ofRoute = config.routes.map((route) => compiled.filter((budget) => isOn(budget.config, route)));
 
   return {
-    look(route, agent, { call }, nowMs) {
+    look(route, agent, { call, operation }, nowMs) {
       const budgets = ofRoute[route.index];
       if (table === undefined || budgets === undefined || budgets.length === 0) return NONE;
       if (call !== undefined && !COUNTED_CLASSES.has(call.class)) return NONE;
-      const tool = toolOf(route, call);
+      const tool = toolOf(route, call, operation);
       const demands: Demand[] = [];
       for (const budget of budgets) {
         if (budget.tools === undefined || (tool !== undefined && budget.tools.has(tool))) {
-          demands.push(demandOf(budget, agent, subjectOf(route, call)));
+          demands.push(demandOf(budget, agent, subjectOf(route, call, operation)));
         }
       }
       if (demands.length === 0) return NONE;
@@ -136,14 +138,14 @@ function isOn({ match }: BudgetConfig, { name }: RouteConfig): boolean {
 }
 
 /** The name that `match.tools` means. */
-function toolOf(route: Route, call: McpCall | undefined): string | undefined {
-  if (call === undefined) return route.input.tool;
+function toolOf(route: Route, call: McpCall | undefined, operation: string | undefined): string | undefined {
+  if (call === undefined) return operation ?? route.input.tool;
   return call.item?.kind === "tool" ? call.item.name : undefined;
 }
 
 /** What is counted apart by `per: tool`: two servers may have tools of one name, and a prompt is not a tool. */
-function subjectOf(route: Route, call: McpCall | undefined): readonly string[] {
-  if (call === undefined) return ["http", route.input.tool];
+function subjectOf(route: Route, call: McpCall | undefined, operation: string | undefined): readonly string[] {
+  if (call === undefined) return ["http", route.input.tool, ...(operation === undefined ? [] : [operation])];
   // An id of a task is one agent's own: to count by it would be to count nothing.
   const named = call.item === undefined || call.item.kind === "task" ? [call.method] : [call.item.kind, call.item.name];
   return ["mcp", route.mcp?.server ?? "", ...named];

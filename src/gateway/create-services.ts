@@ -2,6 +2,8 @@
 import { createRouteInput } from "../action/build-input.ts";
 import { createRouteTable } from "../action/match-route.ts";
 import { MCP_VERSIONS } from "../action/mcp/methods.ts";
+import type { ApiOperation } from "../action/openapi/operation.ts";
+import { createOperationTable } from "../action/openapi/operation-table.ts";
 import { parsePathTemplate } from "../action/path-template.ts";
 import type { Recorder } from "../audit/recorder.ts";
 import { readSecret } from "../config/read-secret.ts";
@@ -51,7 +53,9 @@ export function createServices(given: {
     thread,
     config,
     clock,
-    routes: createRouteTable(config.routes.map((route, index) => createRoute(forwarder, config, route, index))),
+    routes: createRouteTable(
+      config.routes.map((route, index) => createRoute(forwarder, config, route, index, start.operations[index])),
+    ),
     origins: originsOf(config),
     authenticate: createThreadAuthenticator(start, (message) => service("warn", message)),
     containment,
@@ -107,17 +111,25 @@ export function createServices(given: {
   return services;
 }
 
-function createRoute(forwarder: Forwarder, { public_origins }: Config, config: RouteConfig, index: number) {
+function createRoute(
+  forwarder: Forwarder,
+  { public_origins }: Config,
+  config: RouteConfig,
+  index: number,
+  operations: readonly ApiOperation[] | undefined,
+) {
   const template = parsePathTemplate(config.path);
   if (!template.ok) throw new Error(`route ${config.name}: ${template.error}`);
+  const input = createRouteInput(config);
   const route: Route = {
     index,
     config,
-    input: createRouteInput(config),
+    input,
     target: prepare(forwarder, config.upstream),
     methods: new Set<string>(config.methods),
     host: config.host === undefined ? undefined : new URL(config.host).host,
     mcp: config.kind === "mcp" ? createMcpRoute(config, public_origins) : undefined,
+    operations: operations === undefined ? undefined : createOperationTable(operations, input),
   };
   return { route, template: template.value };
 }

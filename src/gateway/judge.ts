@@ -20,6 +20,7 @@ import { peerCertificate } from "./peer-certificate.ts";
 import { isJsonMediaType, readBody } from "./read-body.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
 import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
+import { readOperation } from "./read-operation.ts";
 import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
 
 export interface Refusal extends Challenge {
@@ -135,6 +136,11 @@ export async function judge(
   const route = match?.route as Route;
   const mcpHead = route.mcp === undefined ? undefined : readMcpHead(s, route, route.mcp, agent, request.rawHeaders);
   if (mcpHead?.ok === false) return refuse(mcpHead.error);
+  const operation =
+    route.operations === undefined
+      ? undefined
+      : readOperation(route.operations, x, target, headers, request.rawHeaders);
+  if (operation?.ok === false) return err(operation.error);
   const hold = (bytes: number): Denial | null => {
     const full = s.load.addBody(agent.refs.agent, bytes);
     if (full === null) x.bodyBytes += bytes;
@@ -153,12 +159,15 @@ export async function judge(
     }
     mcp = read.value;
   }
+  const described = operation?.value.withBody(body.value.kind === "json" ? body.value.value : undefined);
+  if (described?.ok === false) return refuse(described.error);
 
   // 5. decision: Rego judges the four claims, the tool and its arguments.
   const timeMs = s.clock.nowMs();
   const facts: CallFacts = {
     call: mcp?.action.call,
-    arguments: mcp === undefined ? body.value.value : mcp.action.call.arguments,
+    operation: x.operation?.tool,
+    arguments: mcp === undefined ? (described?.value ?? body.value.value) : mcp.action.call.arguments,
     bytes: bytesOf(body.value, headers),
   };
   // As it is before this call; what it asks for is reserved once the policy allows it, so that a denial costs nothing.
@@ -166,9 +175,9 @@ export async function judge(
   if (!counted.ok) return err({ denial: counted.error, retryAfterS: counted.error.retryAfterS });
   const input: InputParts = {
     claimsJson: agent.claimsJson,
-    route: route.input,
+    route: x.operation ?? route.input,
     method: x.method,
-    bodyText: mcp === undefined ? body.value.text : JSON.stringify(mcp.action.call.arguments),
+    bodyText: mcp === undefined && described === undefined ? body.value.text : JSON.stringify(facts.arguments),
     mcp: mcp?.action,
     target,
     params: match?.params ?? {},

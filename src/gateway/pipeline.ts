@@ -244,12 +244,16 @@ function note(x: ExchangeFacts, refusal: Refusal): void {
   x.outcome = x.sent ? "failed" : outcomeOf(denial);
 }
 
-/** Exchanges whose request is not read to its end yet, so that what happens to their body is theirs. */
-const reading = new WeakMap<IncomingMessage, ExchangeFacts>();
+/**
+ * The exchange of a request, so that what happens to its body is its own. A property and not a WeakMap: V8's minor
+ * collections take every value of an old WeakMap for alive, so each exchange was copied twice, and died only in a major one.
+ */
+const exchange = Symbol("exchange");
+type ReadRequest = IncomingMessage & { [exchange]?: ExchangeFacts };
 
 /** The parser gave up on the body of `request`, or its time is over: answers it and ends its connection. */
-export function breakExchange(request: IncomingMessage, denial: Denial, socket: Socket): void {
-  const x = reading.get(request);
+export function breakExchange(request: ReadRequest, denial: Denial, socket: Socket): void {
+  const x = request[exchange];
   // Refused already, and the answer waits: another one in its place would not be what the log says.
   if (x === undefined || x.status !== 0) {
     socket.destroy();
@@ -259,10 +263,10 @@ export function breakExchange(request: IncomingMessage, denial: Denial, socket: 
   answerOnSocket(socket, { denial, requestId: x.requestId });
 }
 
-function openFacts(s: Services, listener: ListenerFacts, request: IncomingMessage): ExchangeFacts {
+function openFacts(s: Services, listener: ListenerFacts, request: ReadRequest): ExchangeFacts {
   const x = openSocketFacts(s, listener, s.nextId(), request.socket);
   x.method = request.method ?? "";
   x.httpVersion = request.httpVersion;
-  reading.set(request, x);
+  request[exchange] = x;
   return x;
 }

@@ -55,7 +55,7 @@ export function recordOutcome(s: Services, x: ExchangeFacts, outcome: Outcome): 
 
 function toolOf(x: ExchangeFacts): { tool: string; mcp?: string } {
   const call = x.rpc?.call;
-  if (call === undefined) return { tool: x.route?.input.tool ?? "" };
+  if (call === undefined) return { tool: (x.operation ?? x.route?.input)?.tool ?? "" };
   return { tool: loggedName(call).slice(0, NAME_CHARACTERS_MAX), mcp: call.method };
 }
 

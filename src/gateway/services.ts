@@ -5,6 +5,7 @@ import type { RouteTable } from "../action/match-route.ts";
 import type { McpVersion } from "../action/mcp/methods.ts";
 import type { RpcId } from "../action/mcp/parse-message.ts";
 import type { McpCall } from "../action/mcp/read-call.ts";
+import type { OperationTable } from "../action/openapi/operation-table.ts";
 import type { Recorder } from "../audit/recorder.ts";
 import type { Reservation } from "../budget/counter-table.ts";
 import type { Config, RouteConfig } from "../config/schema.ts";
@@ -44,6 +45,8 @@ export interface Route {
   readonly host: string | undefined;
   /** Only on a route of kind `mcp`. */
   readonly mcp: McpRoute | undefined;
+  /** Only on a route that names an OpenAPI document. */
+  readonly operations: OperationTable | undefined;
 }
 
 export interface McpRoute {
@@ -153,6 +156,8 @@ export interface ExchangeFacts {
   broken: Denial | undefined;
   /** Of a proven caller on a route of kind `mcp`: denials are told as JSON-RPC. */
   rpc: RpcFacts | undefined;
+  /** Of a proven caller on a route with an OpenAPI document: the route with the operation as its tool. */
+  operation: RouteInput | undefined;
   /** What its budgets hold for it, until it ends. */
   reservation: Reservation | undefined;
   /** A byte may have reached the tool: from then on it is never called denied. */

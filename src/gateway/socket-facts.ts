@@ -51,6 +51,7 @@ export function openSocketFacts(
     answerOwed: false,
     broken: undefined,
     rpc: undefined,
+    operation: undefined,
     reservation: undefined,
     sent: false,
   };

@@ -2,13 +2,15 @@
 // The main thread carries no traffic. Whatever fails at start ends it with one clear line; later faults mend themselves.
 import { randomUUID } from "node:crypto";
 import path from "node:path";
+import type { ApiOperation } from "../action/openapi/operation.ts";
 import { createContainmentStore } from "../admin/containment-store.ts";
 import { openControlDatabase } from "../admin/control-database.ts";
 import { createOperators } from "../admin/operators.ts";
 import { createAdminServer } from "../admin/server.ts";
 import type { AuditEvent } from "../audit/recorder.ts";
 import { startAuditWriter } from "../audit/start-audit-writer.ts";
-import type { Config } from "../config/schema.ts";
+import { readOperations } from "../config/openapi/read-document.ts";
+import type { Config, RouteConfig } from "../config/schema.ts";
 import { attachEpoch } from "../containment/epoch.ts";
 import { createClock, readClockBase } from "../lib/clock.ts";
 import type { LoadedPolicyMessage } from "../policy/decision.ts";
@@ -74,6 +76,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gateway> {
   const { config, log, version } = options;
   const base = readClockBase();
+  const operations = config.routes.map(operationsOf);
   const folder = openDataFolder(config.data_folder, base.wallMs);
   if (!folder.ok) throw new StartError(folder.error);
   opened.push({ name: "data folder", close: () => folder.value.close() });
@@ -175,6 +178,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     epochs: [epoch, revocationEpoch],
     startData: () => ({
       config,
+      operations,
       clock: base,
       proofsFromMs,
       shared,
@@ -372,4 +376,12 @@ async function waitUntil(nowMs: () => number, floorMs: number, tell: (ms: number
 
 function hostOf(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
+}
+
+/** Once, for all threads that will ever start: what was checked is what is in force. */
+function operationsOf(route: RouteConfig): readonly ApiOperation[] | undefined {
+  const operations = readOperations(route);
+  if (operations.ok) return operations.value;
+  const [first] = operations.error;
+  throw new StartError(`the OpenAPI document of the route ${route.name}: ${first?.where} ${first?.problem}`);
 }

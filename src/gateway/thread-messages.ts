@@ -1,6 +1,7 @@
 // In: nothing; types only. Out: every message between the supervisor and its data threads.
 // Order matters: all that the supervisor says to a thread goes over one port, and a thread reads it in that order.
 import type { MessagePort } from "node:worker_threads";
+import type { ApiOperation } from "../action/openapi/operation.ts";
 import type { Config } from "../config/schema.ts";
 import type { RevocationDelta, RevocationSnapshot } from "../containment/revocation.ts";
 import type { ContainmentDelta, ContainmentSnapshot } from "../containment/state.ts";
@@ -12,6 +13,8 @@ import type { ThreadMetricsSnapshot } from "../telemetry/metric-snapshot.ts";
 export interface DataThreadStart {
   readonly thread: number;
   readonly config: Config;
+  /** By the number of the route: what its OpenAPI document describes. The same for every thread, also for a later one. */
+  readonly operations: readonly (readonly ApiOperation[] | undefined)[];
   readonly clock: ClockBase;
   /** Proofs with an older `iat` are refused, in Unix milliseconds: a restart forgets nothing. */
   readonly proofsFromMs: number;

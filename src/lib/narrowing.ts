@@ -84,6 +84,8 @@ function isNarrowerMember(name: string, parent: unknown, child: unknown, depth: 
   }
   // A bound that was a choice before could move on from there: it neither becomes a number nor ceases to be one.
   if (typeof parent !== "number" || typeof child !== "number") return false;
+  // `1e400` is read as infinite and written as `null`: in a token it would be no bound at all.
+  if (!Number.isFinite(child)) return false;
   return name === "max" ? child <= parent : child >= parent;
 }
 

@@ -124,6 +124,31 @@ test("a delegation beyond the delegator's token is refused in every part, in the
   await issuer.delegate(root, {}, key);
 });
 
+test("a bound that is written so large that it would be no bound in a token is refused", async (t) => {
+  const issuer = await start(t);
+  const [launched, key] = [await issuer.launch(GRANT), makeKey("ES256")];
+  const amounts = ['{"max":-1e400,"min":1,"currency":"EUR"}', '{"max":100,"min":1e400,"currency":"EUR"}'];
+  for (const amount of amounts) {
+    const constraints = `{"amount":${amount}}`;
+    assertRefused(await issuer.requestLaunch({ ...GRANT, constraints }), "constraint_beyond_ceiling", amount);
+    assertRefused(await issuer.requestSpawn(launched, key, { constraints }), "constraint_wider", amount);
+  }
+});
+
+test("what a token exchange asks for and would not get is refused: another audience, an actor, another type of token", async (t) => {
+  const issuer = await start(t);
+  const [launched, key] = [await issuer.launch(GRANT), makeKey("ES256")];
+  for (const [asked, code] of [
+    [{ audience: "https://evil.example" }, "target_unknown"],
+    [{ actor_token: launched, actor_token_type: "urn:ietf:params:oauth:token-type:jwt" }, "request_malformed"],
+    [{ requested_token_type: "urn:ietf:params:oauth:token-type:refresh_token" }, "request_malformed"],
+  ] as const) {
+    const { status, body } = await issuer.requestSpawn(launched, key, asked);
+    assert.deepEqual([status, body["code"]], [400, code], JSON.stringify(asked));
+  }
+  await issuer.spawn(launched, key, { requested_token_type: "urn:ietf:params:oauth:token-type:access_token" });
+});
+
 test("what is no scope is refused wherever it is asked for", async (t) => {
   const issuer = await start(t);
   const agent: Spawned = await issuer.spawn(await issuer.launch(GRANT));

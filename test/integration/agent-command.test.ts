@@ -93,6 +93,15 @@ describe("cordon agent", () => {
     assert.ok(!existsSync(other));
   });
 
+  test("a launch token by standard input leaves the program no descriptor of the sidecar", LIMIT, async () => {
+    const file = tokenFile(await stage.launch());
+    const through = ["bash", "-c", 'exec "$0" "$@" <"$TOKEN_FILE"'];
+    const look = ["readlink", "/proc/self/fd/0"];
+    const cli = start(["--launch-token-fd", "0", "--", ...look], { TOKEN_FILE: file }, through);
+    assert.equal(await cli.exited, 0, cli.stderr());
+    assert.equal(cli.stdout(), "/dev/null\n", "and not the lowest number's next owner: a socket to the issuer");
+  });
+
   test(
     "a file that others may read, a link, two sources or none are refused before the token is used",
     LIMIT,

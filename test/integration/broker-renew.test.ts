@@ -1,7 +1,14 @@
 // Renewal at the embedded issuer over a real socket: when, how often, by whom, and what a lost answer leaves behind.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type AgentBroker, granted, type Spawned, spawnedFrom, startAgentBroker } from "../fixtures/agent-broker.ts";
+import {
+  type AgentBroker,
+  granted,
+  makeRecord,
+  type Spawned,
+  spawnedFrom,
+  startAgentBroker,
+} from "../fixtures/agent-broker.ts";
 import { makeKey } from "../unit/token/token-fixtures.ts";
 
 /** Three quarters of 300 s and a second: the test itself has the last quarter. */
@@ -151,4 +158,30 @@ test("a ceiling that was lowered reaches agents that live already at their next 
   await issuer.restart(RENEWABLE_MS);
   assert.equal(await codeOf(issuer.renew(agent)), "scope_beyond_ceiling");
   await renewed(issuer, agent, { scope: "read:candidates:J42" });
+});
+
+test("a ceiling that was lowered in times, renewals, depth or orchestrations counts for agents that live already", async (t) => {
+  const issuer = await startAgentBroker(t);
+  const [renewing, delegating, launched] = [await issuer.spawn(), await issuer.spawn(), await issuer.launch()];
+  const key = makeKey("ES256");
+  const record = makeRecord(delegating, key);
+  const [application] = issuer.config.applications;
+  assert.ok(application);
+  const lower = async (changes: Partial<typeof application>, laterMs = 0): Promise<void> => {
+    Object.assign(application, changes);
+    await issuer.restart(laterMs);
+  };
+
+  await lower({ depth_max: 0, token_ttl_s_max: 60, lifetime_s_max: 90 });
+  assert.equal(await codeOf(issuer.requestDelegate(record, key)), "depth_exceeded");
+  const { claims } = await issuer.spawn(launched);
+  assert.equal(claims.exp - claims.iat, 60);
+  assert.equal(Date.parse(String(claims.cordon["intent"]?.["expires_at"])) / 1000 - claims.iat, 90);
+  await lower({ renewals_max: 0 }, RENEWABLE_MS);
+  assert.equal(await codeOf(issuer.renew(renewing)), "renewals_exhausted");
+  await lower({ renewals_max: 1, orchestrations: ["payroll"] });
+  assert.equal(await codeOf(issuer.renew(renewing)), "orchestration_not_allowed");
+  await lower({ orchestrations: ["hiring"], token_ttl_s_max: 120 });
+  const next = await renewed(issuer, renewing);
+  assert.equal(next.claims.exp - next.claims.iat, 120);
 });

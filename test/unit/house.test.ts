@@ -69,6 +69,14 @@ test("rooms that decide do no I/O and read no clock", () => {
   assert.deepEqual(wrong, []);
 });
 
+/** Objects of which an exchange makes its own. A connection, an agent and a policy may be keys: they outlive exchanges. */
+const WEAK_BY_EXCHANGE = /\bWeak(?:Map|Set)<\s*(?:IncomingMessage|ServerResponse|ReadRequest|ExchangeFacts|Judged)\b/;
+
+test("what lives for one exchange is a key of no WeakMap, whose values survive V8's minor collections", () => {
+  const wrong = sources.filter(({ text }) => WEAK_BY_EXCHANGE.test(codeOf(text))).map(({ path }) => path);
+  assert.deepEqual(wrong, []);
+});
+
 test("no file is longer than 500 lines", () => {
   const long = files.filter(({ text }) => text.split("\n").length - 1 > LINES_MAX).map(({ path }) => path);
   assert.deepEqual(long, []);

@@ -3,7 +3,7 @@
 import type { Application } from "../../lib/application-schema.ts";
 import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
-import type { Grant } from "./authority.ts";
+import type { Authority, Grant } from "./authority.ts";
 import { narrowGrant } from "./narrow-grant.ts";
 import type { AskedGrant } from "./read-parameters.ts";
 import { type Refusal, refuse } from "./refusal.ts";
@@ -45,6 +45,25 @@ export function checkLimits(application: Application, asked: AskedLimits): Resul
   if (renewals_max > renewals) return refuse("renewals_beyond_ceiling");
   if (depth_max > depth) return refuse("depth_beyond_ceiling");
   return ok({ ttl_s, lifetime_s, renewals_max, depth_max });
+}
+
+/** What an application's agent was given, within what the application may give now. */
+export interface Standing {
+  readonly application: Application;
+  readonly limits: Omit<Limits, "lifetime_s">;
+}
+
+/** Whoever asks for a token is held against the ceiling of this moment; an application that is gone gives nothing. */
+export function checkStanding(application: Application | undefined, given: Authority): Result<Standing, Refusal> {
+  if (application === undefined) return refuse("client_not_allowed");
+  if (!mayLaunchIn(application, given.orchestration)) return refuse("orchestration_not_allowed");
+  if (!mayActFor(application, given.principal)) return refuse("principal_not_allowed");
+  const limits = {
+    ttl_s: Math.min(given.ttl_s, application.token_ttl_s_max),
+    renewals_max: Math.min(given.renewals_max, application.renewals_max),
+    depth_max: Math.min(given.depth_max, application.depth_max),
+  };
+  return ok({ application, limits });
 }
 
 export function mayActFor(

@@ -8,12 +8,13 @@ import {
   type DelegationRoot,
   parseDelegationRecord,
 } from "../../lib/parse-delegation-record.ts";
+import type { Application } from "../../lib/application-schema.ts";
 import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
 import type { StoredAgent } from "../state/agents.ts";
 import { rfc3339 } from "./agent-token.ts";
 import type { AgentAuthority, AgentProvenance, Grant } from "./authority.ts";
-import { checkCeiling, mayActFor } from "./check-ceiling.ts";
+import { checkCeiling, checkStanding } from "./check-ceiling.ts";
 import { checkDelegator } from "./check-live.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, signToken } from "./issue-token.ts";
@@ -25,6 +26,12 @@ import { readManifest } from "./verify-manifest.ts";
 
 /** A delegator's clock may be ahead of this one by so much. */
 const LEEWAY_MS = 30_000;
+
+/**
+ * Delegation is the one way in which an agent makes rows by itself: so many of one chain are kept at a time, with those
+ * that ended within the hour. A swarm that is larger is launched in several chains.
+ */
+const CHAIN_AGENTS_MAX = 1000;
 
 /** What a delegator can mend is said; of what is forged or spliced only that it is not valid. */
 const CODES: Partial<Readonly<Record<DelegationCode, RefusalCode>>> = {
@@ -40,34 +47,46 @@ export async function spawnDelegate(
   request: ExchangeRequest,
   context: GrantContext,
 ): Promise<Result<SignedToken, Refusal>> {
+  return context.state.commit.run(() => spawnNow(request, context));
+}
+
+interface VerifiedDelegation {
+  readonly parent: StoredAgent;
+  readonly record: DelegationRecord;
+  readonly recordHash: string;
+}
+
+/** Whether a live agent of this application signed it, within what it has at this moment. */
+export function verifyRecord(request: ExchangeRequest, context: GrantContext): Result<VerifiedDelegation, Refusal> {
   const parsed = parseDelegationRecord(request.subjectToken);
   if (!parsed.ok) return refuse("record_invalid", parsed.error.code);
   const { iss } = parsed.value.payload;
-  return context.state.commit.run(() => spawnNow(request, iss, parsed.value.hash, context));
-}
-
-/** One step of a transaction: what refuses stands before what writes. */
-function spawnNow(
-  request: ExchangeRequest,
-  delegatorId: string,
-  recordHash: string,
-  context: GrantContext,
-): Result<SignedToken, Refusal> {
-  const { state, keyRing, issuer, nowMs } = context;
-  const parent = state.agents.find(delegatorId);
+  const parent = context.state.agents.find(iss);
   if (parent === undefined || parent.application !== request.application) return refuse("record_invalid", "delegator");
-  const live = checkDelegator(delegatorId, context);
+  const live = checkDelegator(iss, context);
   if (!live.ok) return live;
   const verified = verifyDelegationRecord(request.subjectToken, delegatorOf(parent));
   if (!verified.ok) {
     const { code, detail } = verified.error;
     return refuse(CODES[code] ?? "record_invalid", `${code}: ${detail}`);
   }
-  const { record } = verified.value;
+  return ok({ parent, record: verified.value.record, recordHash: parsed.value.hash });
+}
+
+/** One step of a transaction: what refuses stands before what writes. The record is verified again, as things are now. */
+function spawnNow(request: ExchangeRequest, context: GrantContext): Result<SignedToken, Refusal> {
+  const { state, keyRing, issuer, nowMs } = context;
+  const verified = verifyRecord(request, context);
+  if (!verified.ok) return verified;
+  const { parent, record, recordHash } = verified.value;
   if (record.delegate_jkt !== request.jkt) return refuse("delegate_mismatch", "proof");
-  if (record.depth > parent.authority.depth_max) return refuse("depth_exceeded");
+  const standing = checkStanding(state.applications.find(parent.application), parent.authority);
+  if (!standing.ok) return standing;
+  const { application, limits } = standing.value;
+  if (record.depth > limits.depth_max) return refuse("depth_exceeded");
+  if (state.agents.inChain(parent.authority.session.id) >= CHAIN_AGENTS_MAX) return refuse("chain_full");
   if (record.iat * 1000 > nowMs() + LEEWAY_MS || record.exp * 1000 <= nowMs()) return refuse("record_expired");
-  const granted = grantOf(request, record, parent, context);
+  const granted = grantOf({ request, record, parent, application }, context);
   if (!granted.ok) return granted;
   const authority = authorityOf({ request, record, recordHash, parent }, context);
   if (!authority.ok) return authority;
@@ -77,7 +96,7 @@ function spawnNow(
   const token = {
     jti: randomUUID(),
     issuedMs,
-    expiresMs: Math.min(issuedMs + parent.authority.ttl_s * 1000, expiresMs, parent.tokenExpiresMs),
+    expiresMs: Math.min(issuedMs + limits.ttl_s * 1000, expiresMs, parent.tokenExpiresMs),
   };
   const agent = {
     id: record.sub,
@@ -111,20 +130,22 @@ function delegatorOf({ id, authority, grant, expiresMs, depth }: StoredAgent): D
 }
 
 function grantOf(
-  request: ExchangeRequest,
-  { scope, details, constraints }: DelegationRecord,
-  parent: StoredAgent,
+  hop: {
+    readonly request: ExchangeRequest;
+    readonly record: DelegationRecord;
+    readonly parent: StoredAgent;
+    readonly application: Application;
+  },
   context: GrantContext,
 ): Result<Grant, Refusal> {
+  const { request, record, parent, application } = hop;
+  const { scope, details, constraints } = record;
   const asked = readAskedGrant(request.parameters, context.detailsTypes);
   if (!asked.ok) return asked;
   const granted = narrowGrant({ scope, details, constraints }, asked.value, "granted");
   if (!granted.ok) return granted;
   const resource = textOf(request.parameters, "resource");
   if (resource !== undefined && resource !== parent.authority.audience) return refuse("target_wider");
-  const application = context.state.applications.find(parent.application);
-  if (application === undefined) return refuse("client_not_allowed");
-  if (!mayActFor(application, parent.authority.principal)) return refuse("principal_not_allowed");
   return checkCeiling(application, granted.value);
 }
 

@@ -1,12 +1,13 @@
 // In: an agent's token and a proof of the same key. Out: its successor, never wider and never beyond the agent's authority.
 // Asked again with the same token, key and request it is the same successor: an answer that was lost strands nobody.
 import { createHash, randomUUID } from "node:crypto";
+import type { Application } from "../../lib/application-schema.ts";
 import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
-import { readOwnToken } from "../own-token.ts";
+import { type OwnToken, readOwnToken } from "../own-token.ts";
 import type { IssuedToken, StoredAgent, StoredToken } from "../state/agents.ts";
 import type { Grant } from "./authority.ts";
-import { checkCeiling, mayActFor } from "./check-ceiling.ts";
+import { checkCeiling, checkStanding } from "./check-ceiling.ts";
 import { checkDelegator, checkLive, tokenRef } from "./check-live.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, signToken } from "./issue-token.ts";
@@ -22,13 +23,19 @@ export const SUPERSEDED_GRACE_MS = 10_000;
 const RENEWAL_FROM = 0.75;
 
 export async function renew(request: ExchangeRequest, context: GrantContext): Promise<Result<SignedToken, Refusal>> {
-  const own = readOwnToken(request.subjectToken, context.keyRing, context.issuer.issuer);
-  if (own === undefined) return refuse("token_invalid");
-  const renewed = await context.state.commit.run(() => renewNow(request, own.jti, context));
+  const own = readToken(request, context);
+  if (!own.ok) return own;
+  const renewed = await context.state.commit.run(() => renewNow(request, own.value.jti, context));
   if (!renewed.ok) return renewed;
   const { signed, old } = renewed.value;
   if (old !== undefined) tellSuperseded(signed, old, context);
   return ok(signed);
+}
+
+/** Whether this issuer signed it; nothing else is looked at. */
+export function readToken({ subjectToken }: ExchangeRequest, context: GrantContext): Result<OwnToken, Refusal> {
+  const own = readOwnToken(subjectToken, context.keyRing, context.issuer.issuer);
+  return own === undefined ? refuse("token_invalid") : ok(own);
 }
 
 interface Renewed {
@@ -83,18 +90,21 @@ function renewFirst(
   context: GrantContext,
 ): Result<Renewed, Refusal> {
   const { state, keyRing, issuer, nowMs } = context;
-  const { ttl_s: ttl, renewals_max: renewalsMax, audience } = agent.authority;
+  const { audience } = agent.authority;
+  const standing = checkStanding(state.applications.find(agent.application), agent.authority);
+  if (!standing.ok) return standing;
+  const { application, limits } = standing.value;
   if (nowMs() < old.issuedMs + RENEWAL_FROM * (old.expiresMs - old.issuedMs)) return refuse("renewal_too_early");
-  if (agent.renewals >= renewalsMax) return refuse("renewals_exhausted");
+  if (agent.renewals >= limits.renewals_max) return refuse("renewals_exhausted");
   const resource = audienceOf(textOf(request.parameters, "resource"), context.publicOrigins);
   if (!resource.ok) return resource;
   if (resource.value !== undefined && resource.value !== audience) return refuse("target_wider");
-  const granted = grantOf(request, agent, delegator, context);
+  const granted = grantOf({ request, agent, delegator, application }, context);
   if (!granted.ok) return granted;
 
   const issuedMs = wholeSecond(nowMs());
   const delegatorEndsMs = delegator?.tokenExpiresMs ?? Number.POSITIVE_INFINITY;
-  const expiresMs = Math.min(issuedMs + ttl * 1000, agent.expiresMs, delegatorEndsMs);
+  const expiresMs = Math.min(issuedMs + limits.ttl_s * 1000, agent.expiresMs, delegatorEndsMs);
   // A successor that ends no later would only use a renewal up.
   if (expiresMs <= old.expiresMs) {
     return refuse(agent.expiresMs <= old.expiresMs ? "authority_expired" : "parent_not_renewed");
@@ -108,9 +118,12 @@ function renewFirst(
 
 /** Within what the agent has, its delegator has, and the application may grant: each may have become narrower. */
 function grantOf(
-  request: ExchangeRequest,
-  agent: StoredAgent,
-  delegator: StoredAgent | undefined,
+  {
+    request,
+    agent,
+    delegator,
+    application,
+  }: Pick<FirstRenewal, "request" | "agent" | "delegator"> & { readonly application: Application },
   context: GrantContext,
 ): Result<Grant, Refusal> {
   const asked = readAskedGrant(request.parameters, context.detailsTypes);
@@ -118,11 +131,7 @@ function grantOf(
   const own = narrowGrant(agent.grant, asked.value, "granted");
   if (!own.ok) return own;
   const within = delegator === undefined ? own : narrowGrant(delegator.grant, own.value, "granted");
-  if (!within.ok) return within;
-  const application = context.state.applications.find(agent.application);
-  if (application === undefined) return refuse("client_not_allowed");
-  if (!mayActFor(application, agent.authority.principal)) return refuse("principal_not_allowed");
-  return checkCeiling(application, within.value);
+  return within.ok ? checkCeiling(application, within.value) : within;
 }
 
 /** The same text asks for the same. */

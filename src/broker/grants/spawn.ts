@@ -1,12 +1,13 @@
 // In: a launch token and the thumbprint of a key that was proved over this request. Out: a new agent and its first token.
 // The launch token is spent, the instance used, the agent and its token kept in one transaction: a crash leaves all or none.
 import { randomUUID } from "node:crypto";
+import type { Application } from "../../lib/application-schema.ts";
 import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
 import { hashOfLaunchToken, type StoredLaunch } from "../state/launches.ts";
 import type { IssuedToken } from "../state/agents.ts";
 import type { AgentAuthority, Grant } from "./authority.ts";
-import { checkCeiling, mayActFor } from "./check-ceiling.ts";
+import { checkCeiling, checkStanding } from "./check-ceiling.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, signToken } from "./issue-token.ts";
 import { taskOf } from "./launch-grant.ts";
@@ -40,28 +41,40 @@ export async function spawn(request: ExchangeRequest, context: GrantContext): Pr
   return spawned;
 }
 
+/** Spent or not: whether this application's agents were ever given such a token. */
+export function findLaunch(request: ExchangeRequest, { state }: GrantContext): Result<StoredLaunch, Refusal> {
+  const stored = state.launches.find(hashOfLaunchToken(request.subjectToken));
+  return stored === undefined || stored.application !== request.application
+    ? refuse("launch_token_unknown")
+    : ok(stored);
+}
+
 /** One step of a transaction: what refuses stands before what writes. */
 function spawnNow(request: ExchangeRequest, hash: Buffer, context: GrantContext): Result<SignedToken, Refusal> {
   const { state, keyRing, issuer, nowMs } = context;
   const { jkt } = request;
-  const stored = state.launches.find(hash);
-  if (stored === undefined || stored.application !== request.application) return refuse("launch_token_unknown");
+  const found = findLaunch(request, context);
+  if (!found.ok) return found;
+  const stored = found.value;
   if (stored.spent) return refuse("launch_token_spent", `task ${taskOf(stored.launch, context)}`);
   if (stored.expiresMs <= nowMs()) return refuse("launch_token_expired");
   const taskId = taskOf(stored.launch, context);
   if (state.revocations.has("task", taskId)) return refuse("task_revoked");
-  const granted = grantOf(request, stored, context);
+  const standing = checkStanding(state.applications.find(request.application), stored.launch);
+  if (!standing.ok) return standing;
+  const { application, limits } = standing.value;
+  const granted = grantOf(request, stored, application, context);
   if (!granted.ok) return granted;
   const audience = audienceFor(request, stored, context);
   if (!audience.ok) return audience;
 
   const issuedMs = wholeSecond(nowMs());
-  const { ttl_s: ttl, lifetime_s: lifetime } = stored.launch;
+  const lifetime = Math.min(stored.launch.lifetime_s, application.lifetime_s_max);
   const expiresMs = issuedMs + lifetime * 1000;
   const token: IssuedToken = {
     jti: randomUUID(),
     issuedMs,
-    expiresMs: Math.min(issuedMs + ttl * 1000, expiresMs),
+    expiresMs: Math.min(issuedMs + limits.ttl_s * 1000, expiresMs),
   };
   const agent = {
     id: `${taskId}/${jkt}`,
@@ -81,16 +94,17 @@ function spawnNow(request: ExchangeRequest, hash: Buffer, context: GrantContext)
   return ok(signed.value);
 }
 
-/** The ceiling may have been lowered, and the application removed, since the launch. */
-function grantOf(request: ExchangeRequest, { launch }: StoredLaunch, context: GrantContext): Result<Grant, Refusal> {
+/** The ceiling may have been lowered since the launch. */
+function grantOf(
+  request: ExchangeRequest,
+  { launch }: StoredLaunch,
+  application: Application,
+  context: GrantContext,
+): Result<Grant, Refusal> {
   const asked = readAskedGrant(request.parameters, context.detailsTypes);
   if (!asked.ok) return asked;
   const granted = narrowGrant(launch.grant, asked.value, "granted");
-  if (!granted.ok) return granted;
-  const application = context.state.applications.find(request.application);
-  if (application === undefined) return refuse("client_not_allowed");
-  if (!mayActFor(application, launch.principal)) return refuse("principal_not_allowed");
-  return checkCeiling(application, granted.value);
+  return granted.ok ? checkCeiling(application, granted.value) : granted;
 }
 
 function audienceFor(

@@ -57,6 +57,8 @@ export interface Agents {
   renew(agent: StoredAgent, old: string, request: Buffer, grant: Grant, token: IssuedToken): void;
   /** The agent and everyone it delegated to, at any depth, the agent first; those that have ended are left out. */
   family(id: string): readonly StoredAgent[];
+  /** How many agents of this chain are remembered. */
+  inChain(session: string): number;
   end(id: string, reason: string, nowMs: number): void;
   /** Tokens that were renewed and have not run out. */
   superseded(nowMs: number): readonly SupersededToken[];
@@ -83,14 +85,14 @@ export function createAgents(db: DatabaseSync): Agents {
      WHERE id = ?`,
   );
   const supersede = db.prepare("UPDATE token SET superseded_ms = ?, successor = ?, request = ? WHERE jti = ?");
-  // Delegates are in the same chain: only its agents are looked through.
+  // By the index on `parent`: an agent that has many delegates must not hold the issuer up when it ends.
   const selectFamily = db.prepare(
     `WITH RECURSIVE family (id) AS (
        SELECT id FROM agent WHERE id = :id
-       UNION SELECT agent.id FROM agent INDEXED BY agent_session JOIN family ON agent.parent = family.id
-       WHERE agent.session = (SELECT session FROM agent WHERE id = :id))
+       UNION SELECT agent.id FROM family CROSS JOIN agent INDEXED BY agent_parent ON agent.parent = family.id)
      SELECT agent.* FROM family JOIN agent USING (id) WHERE ended_ms IS NULL ORDER BY depth`,
   );
+  const countChain = db.prepare("SELECT count(*) AS count FROM agent WHERE session = ?");
   const endAgent = db.prepare("UPDATE agent SET ended_ms = ?, end_reason = ? WHERE id = ? AND ended_ms IS NULL");
   const selectSuperseded = db.prepare(
     `SELECT token.jti, token.agent, token.superseded_ms, token.expires_ms, agent.token_expires_ms
@@ -125,6 +127,7 @@ export function createAgents(db: DatabaseSync): Agents {
       insertToken.run(token.jti, agent.id, token.issuedMs, token.expiresMs);
     },
     family: (id) => selectFamily.all({ id }).map(toAgent),
+    inChain: (session) => Number(countChain.get(session)?.["count"]),
     end(id, reason, nowMs) {
       endAgent.run(nowMs, reason, id);
     },

@@ -53,6 +53,9 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE signing_key (
      kid TEXT PRIMARY KEY, state TEXT NOT NULL CHECK (state IN ('next', 'active', 'retired', 'removed')),
      created_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
+
+  // The end of an agent looks for its delegates, and for theirs: one look for each must not read the whole chain.
+  "CREATE INDEX agent_parent ON agent (parent) WHERE parent IS NOT NULL",
 ];
 
 export function brokerDatabaseFile(dataFolder: string): string {
