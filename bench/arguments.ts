@@ -14,6 +14,7 @@ export const PARTS = [
   "ablation",
   "chain",
   "spawn",
+  "mcp",
 ] as const;
 export type Part = (typeof PARTS)[number];
 
@@ -28,6 +29,13 @@ export const NAMED_ROWS: Readonly<Record<Part, Readonly<Record<string, string>>>
   ablation: { "policy-large": "ms" },
   chain: { "chain-5-first": "ms", "chain-5-warm": "ratio" },
   spawn: { "spawn-p99": "ms", "spawn-rate": "spawns/s", "spawn-100k": "ms" },
+  mcp: {
+    "mcp-call-1k": "ratio",
+    "mcp-call-64k": "ratio",
+    "mcp-list-500": "ms",
+    "sse-delay-p99": "ms",
+    "streams-1000": "MB",
+  },
 };
 
 /** How long and how often. A pair is one round of the bare proxy and one of the gateway, one after the other. */
@@ -52,6 +60,13 @@ export interface Plan {
   /** Pairs of the proven load alone and with the flood, for each of the two places that the flood comes from. */
   readonly floodPairs: number;
   readonly floodS: number;
+  /** Pairs of runs of the rows `mcp-list-500` and `sse-delay-p99`; lists in a run of the one, and the length of the other. */
+  readonly livePairs: number;
+  readonly lists: number;
+  readonly eventsS: number;
+  /** Gateways that are started for the row `streams-1000`, and how many streams each has to hold. */
+  readonly streamRounds: number;
+  readonly openStreams: number;
   /** Milliseconds for one sample of an ablation loop, and the number of samples. */
   readonly microMs: number;
   readonly microSamples: number;
@@ -95,6 +110,11 @@ const FULL: Plan = {
   chainTokens: 200,
   floodPairs: 5,
   floodS: 5,
+  livePairs: 5,
+  lists: 200,
+  eventsS: 5,
+  streamRounds: 3,
+  openStreams: 1000,
   microMs: 60,
   microSamples: 15,
   bareWithoutHeaders: true,
@@ -113,6 +133,11 @@ const QUICK: Plan = {
   chainTokens: 60,
   floodPairs: 2,
   floodS: 1,
+  livePairs: 2,
+  lists: 40,
+  eventsS: 2,
+  streamRounds: 1,
+  openStreams: 1000,
   microMs: 25,
   microSamples: 7,
   bareWithoutHeaders: false,
@@ -132,6 +157,11 @@ const SMOKE: Plan = {
   chainTokens: 10,
   floodPairs: 1,
   floodS: 0.3,
+  livePairs: 1,
+  lists: 5,
+  eventsS: 0.3,
+  streamRounds: 1,
+  openStreams: 100,
   microMs: 2,
   microSamples: 1,
   bareWithoutHeaders: false,

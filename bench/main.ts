@@ -7,6 +7,7 @@ import { findLoadTools } from "./load/install-debian.ts";
 import { measureDenyFlood } from "./load/measure-deny-flood.ts";
 import { measureLatency } from "./load/measure-latency.ts";
 import { measureAllChecks, measureMtls, measureReached, measureTwoThreads } from "./load/measure-load.ts";
+import { measureMcp } from "./load/measure-mcp.ts";
 import { measureManyAgents } from "./load/measure-many-agents.ts";
 import { measureSpawn } from "./load/measure-spawn.ts";
 import { profileGateway } from "./load/profile-gateway.ts";
@@ -69,6 +70,7 @@ async function measure(
   if (parts.has("two-threads")) {
     await report.attempt(["two-threads"], async () => ({ rows: await measureTwoThreads(stage, plan, progress) }));
   }
+  if (parts.has("mcp")) await report.attempt(["mcp"], () => measureMcp(stage, plan, progress));
   if (parts.has("ablation") && plan.ablationRounds > 0) {
     await report.attempt([], async () => ({ rows: await measureLoadAblation(stage, plan, progress) }));
   }

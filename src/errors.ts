@@ -163,6 +163,13 @@ export const REASONS = {
     code: "invalid_params",
     title: "The message's params are not those of its method.",
   },
+  "mcp.arguments_invalid": {
+    status: 400,
+    code: "invalid_params",
+    title: "The arguments do not fit the tool's input schema.",
+  },
+  "mcp.tool_unknown": denied("This tool is not among those that are accepted here."),
+  "mcp.tool_drifted": denied("This tool is not as it was accepted here."),
   "mcp.unknown_method": { status: 404, code: "method_not_found", title: "This method is not known here." },
   "mcp.unknown_method_in_session": { status: 400, code: "method_not_found", title: "This method is not known here." },
   "mcp.session": { status: 404, code: "session_not_found", title: "There is no such session; initialize a new one." },

@@ -29,6 +29,8 @@ export function writeGatewayConfig(options: {
   readonly tls: ServerCertificates | undefined;
   /** Sections that replace those of the configuration. */
   readonly overrides?: Readonly<Record<string, unknown>> | undefined;
+  /** Beside the two of the load. */
+  readonly moreRoutes?: readonly object[] | undefined;
 }): string {
   const { folder, ports, threads, tls } = options;
   mkdirSync(folder, { recursive: true });
@@ -82,6 +84,7 @@ export function writeGatewayConfig(options: {
         resource,
         upstream: { ...upstream, strip_prefix: "/strict" },
       },
+      ...(options.moreRoutes ?? []),
     ],
     admin: { port: 0 },
     logs: { level: "info" },

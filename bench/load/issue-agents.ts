@@ -8,8 +8,10 @@ export interface IssueTask {
   readonly issuerKey: KeyObject;
   readonly audience: string;
   readonly count: number;
+  /** Beside those that the hiring agent has. */
+  readonly scope: readonly string[];
 }
 
-const { issuerKey, audience, count } = workerData as IssueTask;
+const { issuerKey, audience, count, scope } = workerData as IssueTask;
 const issuer = openIssuer(issuerKey);
-parentPort?.postMessage(Array.from({ length: count }, () => issuer.agent(audience)));
+parentPort?.postMessage(Array.from({ length: count }, () => issuer.agent(audience, { scope })));

@@ -6,12 +6,17 @@ import { Worker } from "node:worker_threads";
 import type { BenchAgent } from "./agents.ts";
 import type { IssueTask } from "./issue-agents.ts";
 
-export async function makeAgents(issuerKey: KeyObject, audience: string, count: number): Promise<BenchAgent[]> {
+export async function makeAgents(
+  issuerKey: KeyObject,
+  audience: string,
+  count: number,
+  scope: readonly string[] = [],
+): Promise<BenchAgent[]> {
   const workers = Math.min(2, availableParallelism());
   const share = Math.ceil(count / workers);
   const parts = await Promise.all(
     Array.from({ length: workers }, (_, index) =>
-      issued({ issuerKey, audience, count: Math.min(share, count - index * share) }),
+      issued({ issuerKey, audience, count: Math.min(share, count - index * share), scope }),
     ),
   );
   return parts.flat();

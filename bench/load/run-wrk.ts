@@ -16,7 +16,7 @@ export interface WrkTarget {
   /** The process whose processor time is counted. */
   readonly pid: number;
   readonly headers?: readonly string[];
-  readonly proofs?: { readonly file: string; readonly heads: string };
+  readonly proofs?: { readonly file: string; readonly heads: string; readonly body?: string };
 }
 
 interface WrkSummary {
@@ -40,6 +40,7 @@ export async function runWrk(
   for (const header of target.headers ?? []) args.push("-H", header);
   const env: Record<string, string> =
     target.proofs === undefined ? {} : { BENCH_PROOFS: target.proofs.file, BENCH_HEADS: target.proofs.heads };
+  if (target.proofs?.body !== undefined) env["BENCH_BODY"] = target.proofs.body;
   const before = usageOf(target.pid);
   const output = await processes.run(wrk.command, [...args, target.url], {
     cores: wrk.cores,

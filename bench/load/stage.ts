@@ -40,12 +40,22 @@ export interface GatewayStart {
   readonly nodeArgs?: readonly string[];
   /** Sections that replace those of the configuration. */
   readonly overrides?: Readonly<Record<string, unknown>>;
+  readonly moreRoutes?: readonly object[];
+}
+
+/** A request with a body; its `Authorization` and `DPoP` come from the agents. */
+export interface Message {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
 export interface Stage {
   readonly folder: string;
   readonly processes: ChildProcesses;
   readonly cores: Cores;
+  /** Of nginx. */
+  readonly upstreamOrigin: string;
   /** Undefined where nginx cannot present a client certificate. */
   readonly tls: { readonly bare: number; readonly gateway: number } | undefined;
   startBare(kind: "plain" | "tls" | "one-signature"): Promise<Running>;
@@ -54,8 +64,8 @@ export interface Stage {
   plainRound(target: WrkTarget, seconds: number): Promise<Round>;
   /** The agents that make a load where no others are named. */
   readonly agents: readonly BenchAgent[];
-  /** More agents of the same issuer. */
-  makeAgents(count: number): Promise<BenchAgent[]>;
+  /** More agents of the same issuer; `scope` beside that of the hiring agent. */
+  makeAgents(count: number, scope?: readonly string[]): Promise<BenchAgent[]>;
   /** One round of wrk against the gateway, with a fresh proof for each of up to `count` requests, by these agents in turn. */
   proofRound(
     gateway: Running,
@@ -63,6 +73,14 @@ export interface Stage {
     seconds: number,
     count: number,
     by?: readonly BenchAgent[],
+  ): Promise<Round>;
+  /** The same with a POST of this message. */
+  messageRound(
+    gateway: Running,
+    message: Message,
+    seconds: number,
+    count: number,
+    by: readonly BenchAgent[],
   ): Promise<Round>;
   /** Files for a round of the constant-rate generator. */
   proofFiles(
@@ -134,6 +152,7 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     folder,
     processes,
     cores,
+    upstreamOrigin: `http://127.0.0.1:${ports.upstream}`,
     tls: certificates === undefined ? undefined : { bare: ports.wrapBare, gateway: ports.wrapGateway },
     async startBare(kind) {
       const port = { plain: ports.bare, tls: ports.bareTls, "one-signature": ports.bareSigned }[kind];
@@ -154,6 +173,7 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
         jwks: issuer.jwks,
         tls: certificates?.server,
         overrides: options.overrides,
+        moreRoutes: options.moreRoutes,
       });
       const args = [...(options.nodeArgs ?? []), COMMAND, "start", "--config", file];
       const child = await processes.start(NODE, args, {
@@ -165,11 +185,22 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     plainRound: (target, seconds) => runWrk(processes, wrk, target, seconds),
     proofFiles,
     agents,
-    makeAgents: (count) => makeAgents(issuer.privateKey, audience, count),
+    makeAgents: (count, scope) => makeAgents(issuer.privateKey, audience, count, scope),
     async proofRound(gateway, route, seconds, count, by) {
       const files = await proofFiles(gateway, route, count, by);
       const target = { url: gateway.origin, pid: gateway.pid, proofs: { file: files.proofs, heads: files.heads } };
       return runWrk(processes, wrk, target, seconds);
+    },
+    async messageRound(gateway, message, seconds, count, by) {
+      const file = (name: string): string => path.join(folder, `message-${name}`);
+      const files = { heads: file("heads"), file: file("proofs"), body: file("body") };
+      const headers = { Host: gateway.host, ...message.headers, "Content-Length": Buffer.byteLength(message.body) };
+      const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+      const start = [`POST ${message.path} HTTP/1.1`, ...fields].join("|");
+      writeFileSync(files.heads, by.map(({ token }) => `${start}|Authorization: DPoP ${token}|DPoP: `).join("\n"));
+      writeFileSync(files.body, message.body);
+      await makeProofs(files.file, by, { method: "POST", htu: gateway.origin + message.path }, count);
+      return runWrk(processes, wrk, { url: gateway.origin, pid: gateway.pid, proofs: files }, seconds);
     },
     async sampleHeaders(gateway) {
       const { proofs } = await proofFiles(gateway, "batched", 1);

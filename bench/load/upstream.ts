@@ -19,6 +19,14 @@ export const TOOL_ANSWER = JSON.stringify({
   updated_at: "2026-09-01T12:00:00Z",
 });
 
+export const MCP_PATH = "/mcp";
+/** What a call of an MCP tool answers. */
+const CALL_ANSWER = JSON.stringify({
+  jsonrpc: "2.0",
+  id: 1,
+  result: { content: [{ type: "text", text: "12 records match." }], structuredContent: { matches: 12 } },
+});
+
 /** Takes plain HTTP on `port` and passes it to `target` over TLS with a client certificate: wrk cannot present one. */
 export interface TlsClient {
   readonly port: number;
@@ -58,6 +66,7 @@ http {
   server {
     listen 127.0.0.1:${port} backlog=1024;
     large_client_header_buffers 4 16k;
+    location = ${MCP_PATH} { return 200 '${CALL_ANSWER}'; }
     location / { return 200 '${TOOL_ANSWER}'; }
   }
 }

@@ -19,6 +19,8 @@ export const ASSISTANT = "assistant-agent";
 export const SOURCING = "sourcing-agent";
 export const INTERVIEW = "interview-agent";
 export const SCORING = "scoring-agent";
+/** Calls of the tool `echo` that a task may make. */
+export const ECHO_CALLS = 2;
 /** The application that launches agents; they are no clients of their own. */
 export const ORCHESTRATOR = "hiring";
 export const CLIENTS = [SCREENING, ASSISTANT, SOURCING, INTERVIEW, SCORING] as const;
@@ -66,7 +68,7 @@ export function demoConfig(options: {
           name: ORCHESTRATOR,
           jwks: keyFile(ORCHESTRATOR),
           orchestrations: ["hiring"],
-          scope: ["read:candidates:*", "write:scores:*"],
+          scope: ["read:candidates:*", "write:scores:*", "call:mcp:everything"],
           principals: ["user:recruiter_alice"],
           depth_max: 2,
         },
@@ -90,6 +92,15 @@ export function demoConfig(options: {
         methods: ["GET", "POST", "DELETE"],
         resource: { type: "mcp_tools", classification: "public", attributes: { server: "everything" } },
         upstream: { url: `http://127.0.0.1:${ports.mcp}`, allow_private_addresses: true },
+      },
+    ],
+    // Enough for the demo and no more, so that one of its steps comes to the end of it.
+    budgets: [
+      {
+        name: "echoes",
+        match: { routes: ["mcp-everything"], tools: ["echo"] },
+        per: ["task"],
+        calls_total: ECHO_CALLS,
       },
     ],
     quarantine: { monitor: { url: `http://127.0.0.1:${ports.monitor}`, allow_private_addresses: true } },

@@ -28,6 +28,12 @@ const MIGRATIONS: readonly string[] = [
    INSERT INTO containment_entry_4_levels SELECT * FROM containment_entry;
    DROP TABLE containment_entry;
    ALTER TABLE containment_entry_4_levels RENAME TO containment_entry;`,
+  `CREATE TABLE tool_server (
+     route TEXT PRIMARY KEY, first_ms INTEGER NOT NULL, complete INTEGER NOT NULL CHECK (complete IN (0, 1))) STRICT;
+   CREATE TABLE tool (
+     route TEXT NOT NULL, name TEXT NOT NULL, pinned TEXT, seen TEXT, vanished INTEGER NOT NULL CHECK (vanished IN (0, 1)),
+     at_ms INTEGER NOT NULL, vanished_ms INTEGER NOT NULL, changed_by TEXT NOT NULL,
+     PRIMARY KEY (route, name), CHECK (pinned IS NOT NULL OR seen IS NOT NULL)) STRICT;`,
 ];
 
 /** Throws when the file cannot be opened or written, or when a newer version of Cordon wrote it. */

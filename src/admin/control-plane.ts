@@ -1,5 +1,6 @@
 // In: nothing; types only. Out: what the operators' API may ask of the running gateway.
 // The supervisor implements it; the API checks who asks and whether they may, the supervisor only does it.
+import type { PinMode, ToolState } from "../action/mcp/tool-pins.ts";
 import type { BrokerCall } from "../broker/broker-calls.ts";
 import type { ContainmentEntry, Level, Mode } from "../containment/state.ts";
 import type { ContainmentChange } from "../containment/validate-change.ts";
@@ -98,6 +99,39 @@ export interface ContainmentHistoryLine {
   readonly atMs: number;
 }
 
+export interface ToolFacts {
+  readonly name: string;
+  readonly state: ToolState;
+  /** Digests; "" where there is none. */
+  readonly pinned: string;
+  readonly seen: string;
+  /** `first_use` or the operator who accepted it. */
+  readonly by: string;
+  /** RFC 3339, of the last change. */
+  readonly at: string;
+}
+
+/** A tool that is not as it was pinned. Definitions are canonical JSON; "" where there is none. */
+export interface ToolShown extends ToolFacts {
+  readonly pinned_definition: string;
+  readonly seen_definition: string;
+}
+
+export interface ToolServer {
+  readonly route: string;
+  readonly pin: PinMode;
+  readonly on_drift: "block" | "log";
+  /** A whole list of its tools was seen. */
+  readonly complete: boolean;
+  readonly tools: readonly ToolFacts[];
+}
+
+export interface ToolProblem {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+}
+
 /** The errors are sentences for the operator: what is wrong and how to mend it. None of these methods throws for them. */
 export interface ControlPlane {
   status(): Status | Promise<Status>;
@@ -117,6 +151,16 @@ export interface ControlPlane {
   containmentHistory(limit: number, beforeEpoch?: number): readonly ContainmentHistoryLine[];
   /** Asks the embedded issuer; refuses with a problem where none is configured, or while it is away. */
   readonly issuer: BrokerCall;
+  /** Of each route that pins tools. */
+  toolServers(): readonly ToolServer[];
+  waitingTools(route: string): Result<readonly ToolShown[], ToolProblem>;
+  /** Without a tool all that wait. Where `digest` is given, only a tool that was seen with it last. */
+  acceptTools(
+    route: string,
+    tool: string | undefined,
+    digest: string | undefined,
+    by: string,
+  ): Result<readonly string[], ToolProblem>;
   agents(): readonly SeenAgent[] | Promise<readonly SeenAgent[]>;
   /** Prometheus text format. */
   metrics(): Promise<string>;

@@ -1,5 +1,6 @@
 // In: nothing. Out: the JSON Schemas of the operators' API; the OpenAPI document is made from them.
 // Every shape is closed: an unknown member of a request is an error, and no answer says more than stands here.
+import { TOOL_NAME_CHARACTERS_MAX } from "../action/mcp/tool-definition.ts";
 import { LEVELS, MODES, REASON_CHARS_MAX, DRAIN_S_MAX, ID_CHARS_MAX } from "../containment/validate-change.ts";
 import { APPLICATION_NAME } from "../lib/application-schema.ts";
 import { OPERATOR_NAME, ROLES } from "./operators.ts";
@@ -134,6 +135,39 @@ export const APPLICATION_SHOWN = shape({ ...application, definition: { type: "ob
 export const APPLICATION_REMOVED = shape({ name: text, agents: whole, enforced: yes });
 
 export const REVOKED = shape({ level, id: text, agents: whole, until: time, enforced: yes });
+
+const tool = {
+  name: text,
+  state: { type: "string", enum: ["pinned", "new", "changed", "vanished"] },
+  pinned: { ...text, description: "SHA-256 of its canonical JSON; empty where nothing is pinned." },
+  seen: text,
+  by: text,
+  at: time,
+};
+export const TOOL_SERVERS = shape({
+  servers: list(
+    shape({
+      route: text,
+      pin: { type: "string", enum: ["first_use", "accepted_only"] },
+      on_drift: { type: "string", enum: ["block", "log"] },
+      complete: yes,
+      tools: list(shape(tool)),
+    }),
+  ),
+});
+export const TOOLS_WAITING = shape({
+  tools: list(shape({ ...tool, pinned_definition: text, seen_definition: text })),
+});
+export const TOOLS_ACCEPTED = shape({ accepted: list(text) });
+export const ROUTE_PARAMS = shape({ route: { type: "string", minLength: 1, maxLength: 63 } });
+export const ACCEPT_BODY = shape(
+  {
+    reason,
+    tool: { type: "string", minLength: 1, maxLength: TOOL_NAME_CHARACTERS_MAX },
+    digest: { type: "string", pattern: "^[0-9a-f]{64}$" },
+  },
+  ["tool", "digest"],
+);
 
 const operator = { name: text, role: { type: "string", enum: ROLES }, created_at: time, created_by: text };
 export const OPERATOR = shape(operator);

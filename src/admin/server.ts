@@ -13,6 +13,7 @@ import { may, type Operators, type Permission } from "./operators.ts";
 import { PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
 import { addReadRoutes } from "./read-routes.ts";
 import { checkRequest, type OwnNames, ownNames } from "./request-gate.ts";
+import { addToolRoutes } from "./tool-routes.ts";
 import * as schemas from "./schemas.ts";
 
 export interface AdminServerOptions {
@@ -106,6 +107,7 @@ export async function createAdminServer(options: AdminServerOptions): Promise<Ad
       addKeyRoutes(v1, context);
       addApplicationRoutes(v1, context);
       addRevocationRoutes(v1, context);
+      addToolRoutes(v1, context);
     },
     { prefix: "/v1" },
   );

@@ -15,6 +15,7 @@ export interface AuditEvent {
     | "denied"
     | "containment"
     | "policy"
+    | "tools"
     | "denials"
     | "dropped"
     | "thread_ended";

@@ -1,6 +1,7 @@
 // In: nothing. Out: the one zod schema from which the types, the checks and the JSON Schema come.
 // Every object is strict: an unknown key is a problem, never ignored. Units stand at the end of names.
 import { z } from "zod";
+import { createMcpSchema } from "./mcp-schema.ts";
 import { ceilingMembers } from "../lib/application-schema.ts";
 import type { DeepReadonly } from "../lib/deep-readonly.ts";
 
@@ -176,17 +177,7 @@ const routeLimits = z.strictObject({
   body_depth_max: z.int().min(1).max(512).default(64),
 });
 
-const mcp = z.strictObject({
-  versions: z
-    .array(z.enum(["2025-11-25", "2026-07-28"]))
-    .min(1)
-    .default(["2025-11-25", "2026-07-28"])
-    .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
-  allowed_origins: z
-    .array(origin)
-    .default([])
-    .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
-});
+const mcp = createMcpSchema(origin);
 
 const openapi = z.strictObject({
   file: filePath.describe("OpenAPI 3.0 or 3.1, JSON or YAML; read once, at start."),

@@ -15,6 +15,7 @@ import type { SeenAgentsTable } from "./seen-agents-table.ts";
 import type { ThreadMessages } from "./supervise-messages.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 import type { SharedMemory } from "./thread-messages.ts";
+import type { ToolManager } from "./tool-manager.ts";
 
 export interface ControlOptions {
   readonly config: Config;
@@ -30,6 +31,7 @@ export interface ControlOptions {
   readonly audit: AuditWriter;
   readonly issuer: SupervisedIssuer | undefined;
   readonly messages: ThreadMessages;
+  readonly tools: ToolManager;
   readonly shared: SharedMemory;
   /** URLs of the traffic listeners. */
   readonly traffic: readonly string[];
@@ -109,6 +111,9 @@ export function createControl(options: ControlOptions): ControlPlane {
     containments: () => containment.entries(),
     containmentHistory: (limit, beforeEpoch) => options.store.history(limit, beforeEpoch),
     issuer: async (method, params) => (issuer === undefined ? err(NO_ISSUER) : issuer.call(method, params)),
+    toolServers: () => options.tools.list(),
+    waitingTools: (route) => options.tools.show(route),
+    acceptTools: (route, tool, digest, by) => options.tools.accept(route, tool, digest, by),
     async agents() {
       await messages.collect(pool);
       return options.seen.list((refs) => containment.modeFor(refs));

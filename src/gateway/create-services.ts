@@ -33,16 +33,18 @@ import { createResourceMetadata } from "./resource-metadata.ts";
 import { createSeenAgents } from "./seen-agents.ts";
 import type { McpRoute, PublicOrigin, Route, Services } from "./services.ts";
 import type { DataThreadStart, FromThread } from "./thread-messages.ts";
+import type { ToolGate } from "./tool-gate.ts";
 
 export function createServices(given: {
   readonly start: DataThreadStart;
   readonly clock: Clock;
   readonly containment: ContainmentGate;
   readonly revocations: RevocationGate;
+  readonly tools: ToolGate;
   readonly recorder: Recorder;
   readonly notify: (message: FromThread) => void;
 }): Services {
-  const { start, clock, containment, revocations, recorder, notify } = given;
+  const { start, clock, containment, revocations, tools, recorder, notify } = given;
   const { config, thread } = start;
   const service = (level: "warn" | "error", message: string): void =>
     notify({ type: "service", level, message, fields: { thread: String(thread) } });
@@ -64,6 +66,7 @@ export function createServices(given: {
       start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
     ),
     revocations,
+    tools,
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
       thread,

@@ -21,6 +21,7 @@ import { finishExchange } from "./record-exchange.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import type { Services } from "./services.ts";
 import type { DataThreadStart, FromThread, ToThread } from "./thread-messages.ts";
+import { createToolGate } from "./tool-gate.ts";
 
 /** How often a thread says that it lives, looks at its open streams and reports whom it saw. */
 const BEAT_MS = 50;
@@ -58,8 +59,16 @@ const revocations = createRevocationGate({
   readControl,
   nowMs: clock.nowMs,
 });
+const tools = createToolGate({
+  config,
+  start: start.tools,
+  epoch: attachEpoch(start.shared.tools),
+  readControl,
+  nowMs: clock.nowMs,
+  notify,
+});
 const recorder = createRecorder(start.audit, { queueEventsMax: config.audit.queue_events_max });
-const services = createServices({ start, clock, containment, revocations, recorder, notify });
+const services = createServices({ start, clock, containment, revocations, tools, recorder, notify });
 const servers: Server[] = [];
 const drains: ServerDrain[] = [];
 
@@ -101,6 +110,9 @@ function onControl(message: ToThread): void {
       // A renewal ends nothing that is open.
       if (message.delta.events.some((event) => event.kind === "revoked")) sweep(services);
       revocationEpoch.acknowledge(thread, revocations.epoch);
+      break;
+    case "tools":
+      tools.apply(message.delta);
       break;
     case "policy":
       try {

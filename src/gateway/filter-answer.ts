@@ -3,14 +3,14 @@
 // a list that policy cannot judge is empty. Trusts: nothing that the server sends.
 import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
 import { type Denial, deny } from "../errors.ts";
-import type { Result } from "../lib/result.ts";
+import { ok, type Result } from "../lib/result.ts";
 import { errorObject } from "../action/mcp/error-object.ts";
 import { filterList, type ListItem } from "../upstream/filter-list.ts";
-import type { FilterData } from "../upstream/event-filter.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
 import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
+import type { ToolsPage } from "./tool-gate.ts";
 
 /** Asks `cordon/visible` for one list; the text is `input.list`. */
 export type ChooseVisible = (listJson: string) => Result<ReadonlySet<string>, Denial>;
@@ -35,22 +35,42 @@ export function filterAnswer(
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
   if (call.lists.length === 0 && redact.length === 0) return { mapHead };
-  const lists: FilterData = (message) =>
-    filterList(message, call.lists, (list, items) => {
-      const shown = mcp.visible(listJson(list, items));
+  /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
+  const driftedOf = (list: McpList, page: ToolsPage): ReadonlySet<string> =>
+    list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, page) : NOTHING;
+  /** `known`: what is not as it was pinned, where that was read before. */
+  const lists = (message: Buffer, known?: ReadonlySet<string>): Buffer | null =>
+    filterList(message, call.lists, (list, all, result) => {
+      const drifted = known ?? driftedOf(list, { items: all, result });
+      const items = drifted.size === 0 || list.kind !== "tools" ? all : all.filter(({ name }) => !drifted.has(name));
+      if (all.length === 0) return NOTHING;
+      const shown = items.length === 0 ? ok(NOTHING) : mcp.visible(listJson(list, items));
       const names = shown.ok ? shown.value : NOTHING;
       const count = items.filter(({ name }) => names.has(name)).length;
       const why = shown.ok ? "" : `, ${shown.error.reason}`;
       const observed = judged.route.config.mode === "observe";
-      x.detail = `${list.kind}: ${count} of ${items.length} ${observed ? "would be " : ""}shown${why}`;
+      const unpinned = items.length === all.length ? "" : `, ${all.length - items.length} not as pinned`;
+      x.detail = `${list.kind}: ${count} of ${all.length} ${observed ? "would be " : ""}shown${why}${unpinned}`;
       // `observe` relaxes the policy's verdict, and this is one.
       return observed ? new Set(items.map(({ name }) => name)) : names;
     });
+  /** Null as `filterList` has it. What policy redacts for one agent is no other tool. */
+  const driftedBefore = (message: Buffer): ReadonlySet<string> | null => {
+    let drifted = NOTHING;
+    const read = filterList(message, call.lists, (list, items, result) => {
+      if (list.kind === "tools") drifted = driftedOf(list, { items, result });
+      return new Set(items.map(({ name }) => name));
+    });
+    return read === null ? null : drifted;
+  };
   return {
     mapHead,
     filterMessage: (message) => {
-      const redacted = redact.length === 0 ? message : redactMessage(message, redact);
-      return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted);
+      if (redact.length === 0) return lists(message);
+      const drifted = call.lists.length === 0 ? NOTHING : driftedBefore(message);
+      if (drifted === null) return null;
+      const redacted = redactMessage(message, redact);
+      return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
     },
     redactsMessages: redact.length > 0,
     lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),

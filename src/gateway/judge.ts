@@ -158,6 +158,9 @@ export async function judge(
       return err(denial.reason === "route.method_not_allowed" ? { denial, allow: "POST" } : { denial });
     }
     mcp = read.value;
+    // What policy is asked about is a tool that is as it was pinned, with arguments that it takes.
+    const unfit = s.tools.check(route, mcp.action.call);
+    if (unfit !== null) return refuse(unfit);
   }
   const described = operation?.value.withBody(body.value.kind === "json" ? body.value.value : undefined);
   if (described?.ok === false) return refuse(described.error);

@@ -33,6 +33,7 @@ import type { RefusalPace } from "./refusal-pace.ts";
 import type { ResourceMetadata } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
+import type { ToolGate } from "./tool-gate.ts";
 
 export interface Route {
   /** Position in the configuration; how threads and supervisor name a route to each other. */
@@ -88,6 +89,7 @@ export interface Services {
   readonly budgets: BudgetGate;
   readonly revocations: RevocationGate;
   readonly sessions: SessionBinding;
+  readonly tools: ToolGate;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;
   readonly logs: Logs;

@@ -19,6 +19,7 @@ export function createSharedMemory(config: Config, threads: number, nowMs: numbe
     }),
     epoch: createEpochBuffer(threads),
     revocations: createEpochBuffer(threads),
+    tools: createEpochBuffer(threads),
     evaluation: createEvaluationBuffer(threads),
     pending: createPendingBuffer(threads),
     flight: createInFlightBuffer(threads, flightSlots(config)),

@@ -7,6 +7,7 @@ import { createContainmentStore } from "../admin/containment-store.ts";
 import { openControlDatabase } from "../admin/control-database.ts";
 import { createOperators } from "../admin/operators.ts";
 import { createAdminServer } from "../admin/server.ts";
+import { createToolStore } from "../admin/tool-store.ts";
 import type { AuditEvent } from "../audit/recorder.ts";
 import { startAuditWriter } from "../audit/start-audit-writer.ts";
 import { readOperations } from "../config/openapi/read-document.ts";
@@ -37,6 +38,7 @@ import { StartError } from "./start-error.ts";
 import { superviseIssuer } from "./supervise-issuer.ts";
 import { createThreadMessages } from "./supervise-messages.ts";
 import { createThreadPool } from "./thread-pool.ts";
+import { createToolManager } from "./tool-manager.ts";
 import { createClockWatch } from "./watch-clock.ts";
 import { startWatchdog } from "./watchdog.ts";
 
@@ -151,11 +153,20 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
         });
   if (ledger !== undefined) opened.push({ name: "budgets", close: () => ledger.close() });
 
-  const { database, store, operators } = openControlStores(config.data_folder, clock.nowMs());
+  const { database, store, toolStore, operators } = openControlStores(config.data_folder, clock.nowMs());
   opened.push({ name: "control database", close: () => database.close() });
   const containment = createContainmentManager({ store, epoch, clock, pool: () => pool });
   const revocations = createRevocationManager({ epoch: revocationEpoch, clock, pool: () => pool });
   opened.push({ name: "revocations", close: () => revocations.close() });
+  const tools = createToolManager({
+    config,
+    store: toolStore,
+    epoch: attachEpoch(shared.tools),
+    log,
+    audit,
+    clock,
+    pool: () => pool,
+  });
 
   // The supervisor's own end of the access log: for the exchanges of a thread that can no longer write.
   const logs = createLogs({
@@ -172,7 +183,16 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   const ports = await choosePorts(config, threads > 1);
   const seen = createSeenAgentsTable();
   const policySwitch = createPolicySwitch(() => pool);
-  const messages = createThreadMessages({ log, audit, containment, seen, clock, policySwitch, stdout: options.stdout });
+  const messages = createThreadMessages({
+    log,
+    audit,
+    containment,
+    seen,
+    clock,
+    policySwitch,
+    tools,
+    stdout: options.stdout,
+  });
   const pool = createThreadPool({
     threads,
     epochs: [epoch, revocationEpoch],
@@ -184,6 +204,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
       shared,
       containment: containment.snapshot(),
       revocations: revocations.snapshot(),
+      tools: tools.snapshot(),
       policy: policySwitch.current,
       suspensions: watchdog.suspensions,
       ports,
@@ -294,6 +315,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     audit,
     issuer: broker,
     messages,
+    tools,
     shared,
     traffic,
     startedAt: new Date(base.wallMs).toISOString(),
@@ -353,8 +375,9 @@ function openControlStores(folder: string, nowMs: number) {
   try {
     const database = openControlDatabase(file);
     const store = createContainmentStore(database);
+    const toolStore = createToolStore(database);
     const operators = createOperators(database, path.join(folder, "operator.key"), nowMs);
-    return { database, store, operators };
+    return { database, store, toolStore, operators };
   } catch (error) {
     throw new StartError(`${file} cannot be used: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -363,6 +386,7 @@ function openControlStores(folder: string, nowMs: number) {
 /** `containment.blocked`, `policy.data`, `operators.add`: what was changed is the type of the record. */
 function changeType(action: string): AuditEvent["type"] {
   if (action.startsWith("containment.")) return "containment";
+  if (action.startsWith("tools.")) return "tools";
   return action.startsWith("policy.") ? "policy" : "operator";
 }
 

@@ -9,6 +9,7 @@ import type { PolicySwitch } from "./policy-switch.ts";
 import type { SeenAgentsTable } from "./seen-agents-table.ts";
 import type { DataThread, ThreadPool } from "./thread-pool.ts";
 import type { FromThread } from "./thread-messages.ts";
+import type { ToolManager } from "./tool-manager.ts";
 
 export interface ThreadMessages {
   readonly metrics: MetricsRegistry;
@@ -28,6 +29,7 @@ export function createThreadMessages(options: {
   readonly seen: SeenAgentsTable;
   readonly clock: Clock;
   readonly policySwitch: PolicySwitch;
+  readonly tools: ToolManager;
   readonly stdout: (lines: string) => void;
 }): ThreadMessages {
   const { log, audit, containment, seen, clock, policySwitch } = options;
@@ -67,6 +69,9 @@ export function createThreadMessages(options: {
           break;
         case "alert":
           log.warn("alert", { severity: message.severity, ...message.fields });
+          break;
+        case "tools":
+          options.tools.report(message);
           break;
         case "agents":
           seen.add(message.seen);

@@ -1,6 +1,8 @@
 // In: nothing; types only. Out: every message between the supervisor and its data threads.
 // Order matters: all that the supervisor says to a thread goes over one port, and a thread reads it in that order.
 import type { MessagePort } from "node:worker_threads";
+import type { ToolDefinition } from "../action/mcp/tool-definition.ts";
+import type { ToolRecord, ToolsSnapshot } from "../action/mcp/tool-pins.ts";
 import type { ApiOperation } from "../action/openapi/operation.ts";
 import type { Config } from "../config/schema.ts";
 import type { RevocationDelta, RevocationSnapshot } from "../containment/revocation.ts";
@@ -23,6 +25,7 @@ export interface DataThreadStart {
   readonly audit: MessagePort;
   readonly containment: ContainmentSnapshot;
   readonly revocations: RevocationSnapshot;
+  readonly tools: ToolsOfAll;
   readonly policy: LoadedPolicyMessage | null;
   readonly suspensions: readonly Suspension[];
   /** Port of each listener: 0 in the configuration is resolved by the supervisor. */
@@ -36,6 +39,8 @@ export interface SharedMemory {
   readonly epoch: SharedArrayBuffer;
   /** Like `epoch`, for the issuer's feed: it has numbers of its own, since nothing of it is written here. */
   readonly revocations: SharedArrayBuffer;
+  /** Likewise of the tools that are pinned; nobody waits for a thread to acknowledge it. */
+  readonly tools: SharedArrayBuffer;
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
   readonly flight: SharedArrayBuffer;
@@ -55,9 +60,44 @@ export interface Suspension {
   readonly agentHash?: number;
 }
 
+/** By the names of routes. */
+export interface ToolsOfAll {
+  readonly serial: number;
+  readonly routes: Readonly<Record<string, ToolsSnapshot>>;
+}
+
+export interface ToolsDelta {
+  readonly serial: number;
+  readonly route: string;
+  readonly records: readonly ToolRecord[];
+  readonly removed: readonly string[];
+  readonly firstMs: number;
+  readonly complete: boolean;
+}
+
+/** What one page of a list of tools told a thread that it did not know. */
+export interface ToolsReport {
+  readonly route: number;
+  readonly items: readonly { readonly name: string; readonly definition: ToolDefinition }[];
+  /** Names of tools that have no definition which all readers agree on, or too large a one. */
+  readonly unfit: readonly string[];
+  /** Where it stands in its list; undefined where that is not known, or not needed. */
+  readonly page:
+    | {
+        readonly agent: string;
+        /** Null: the first page. */
+        readonly cursor: string | null;
+        /** Null: the last page. */
+        readonly next: string | null;
+        readonly names: readonly string[];
+      }
+    | undefined;
+}
+
 export type ToThread =
   | { readonly type: "containment"; readonly delta: ContainmentDelta }
   | { readonly type: "revocations"; readonly delta: RevocationDelta }
+  | { readonly type: "tools"; readonly delta: ToolsDelta }
   | { readonly type: "policy"; readonly policy: LoadedPolicyMessage; readonly serial: number }
   /** The writer of the audit log was started again: records go to this port from now on. */
   | { readonly type: "audit"; readonly port: MessagePort }
@@ -77,6 +117,7 @@ export type FromThread =
       readonly reason: string;
     }
   | { readonly type: "alert"; readonly severity: string; readonly fields: Readonly<Record<string, string>> }
+  | ({ readonly type: "tools" } & ToolsReport)
   | { readonly type: "agents"; readonly seen: readonly SeenAgentCount[] }
   | {
       readonly type: "report";

@@ -16,10 +16,16 @@ export interface ListShape {
 export interface ListItem {
   readonly name: string;
   readonly value: Readonly<Record<string, unknown>>;
+  /** As the server wrote it. A part of the message's text, which it keeps in memory. */
+  readonly text: string;
 }
 
-/** The names to show of one list. */
-export type ChooseItems<S extends ListShape> = (shape: S, items: readonly ListItem[]) => ReadonlySet<string>;
+/** The names to show of one list; also asked of an empty one. `result` is what holds it. */
+export type ChooseItems<S extends ListShape> = (
+  shape: S,
+  items: readonly ListItem[],
+  result: Readonly<Record<string, unknown>>,
+) => ReadonlySet<string>;
 
 interface Span {
   readonly start: number;
@@ -70,7 +76,10 @@ export function filterList<S extends ListShape>(
     const place = places.lists.get(shape.member);
     if (place === undefined) continue;
     const list = result[shape.member] as readonly unknown[];
-    const kept = keptElements(place.elements, list, shape, choose);
+    const items = place.elements.map(({ odd, start, end }, index) =>
+      odd ? null : itemOf(list[index], shape.key, text.slice(start, end)),
+    );
+    const kept = keptElements(place.elements, items, (named) => choose(shape, named, result));
     if (kept.length === list.length) continue;
     changes.push({ ...place, text: `[${kept.map(({ start, end }) => text.slice(start, end)).join(",")}]` });
   }
@@ -80,16 +89,12 @@ export function filterList<S extends ListShape>(
   return Buffer.from(changed(text, changes), encoding);
 }
 
-function keptElements<S extends ListShape>(
+function keptElements(
   elements: readonly Element[],
-  list: readonly unknown[],
-  shape: S,
-  choose: ChooseItems<S>,
+  items: readonly (ListItem | null)[],
+  choose: (named: readonly ListItem[]) => ReadonlySet<string>,
 ): readonly Element[] {
-  const items = elements.map(({ odd }, index) => (odd ? null : itemOf(list[index], shape.key)));
-  const named = items.filter((item) => item !== null);
-  if (named.length === 0) return [];
-  const shown = choose(shape, named);
+  const shown = choose(items.filter((item) => item !== null));
   return elements.filter((_, index) => {
     const item = items[index];
     return item !== null && item !== undefined && shown.has(item.name);
@@ -97,10 +102,10 @@ function keptElements<S extends ListShape>(
 }
 
 /** Null where the item has no name: it is never shown. */
-function itemOf(value: unknown, key: string): ListItem | null {
+function itemOf(value: unknown, key: string, text: string): ListItem | null {
   if (!isObject(value)) return null;
   const name = value[key];
-  return typeof name === "string" ? { name, value } : null;
+  return typeof name === "string" ? { name, value, text } : null;
 }
 
 function changed(text: string, changes: readonly Change[]): string {

@@ -49,13 +49,15 @@ const ROWS: Readonly<Record<Part, readonly string[]>> = {
   ablation: ["policy-large"],
   chain: ["chain-5-first", "chain-5-warm"],
   spawn: ["spawn-p99", "spawn-rate", "spawn-100k"],
+  mcp: ["mcp-call-1k", "mcp-call-64k", "mcp-list-500", "sse-delay-p99", "streams-1000"],
 };
 
-/** Three runs, so that each ends in time on a slow machine; together they are every part. */
+/** Four runs, so that each ends in time on a slow machine; together they are every part. */
 const SMOKE_RUNS: readonly (readonly Part[])[] = [
   ["all-checks", "latency", "deny-flood", "ablation"],
   ["mtls-bound", "many-agents", "two-threads"],
   ["chain", "spawn"],
+  ["mcp"],
 ];
 
 test("the smoke runs make every part", () => {

@@ -26,6 +26,8 @@ const STEP_IDS = [
   "mcp",
   "mcp-argument",
   "mcp-redact",
+  "mcp-budget",
+  "stream-revoked",
   "policy-edit",
   "job-closes",
   "quarantine",

@@ -31,8 +31,9 @@ describe("lists on a route of kind mcp", { timeout: 60_000 }, () => {
     tool = await startScriptedTool();
     g = await startTestGateway({
       routes: [
-        mcpRoute("mcp", tool.url, { limits: { redact_bytes_max: 100_000 } }),
-        mcpRoute("observed", tool.url, { mode: "observe" }),
+        // One name stands for another tool in each test; what is pinned has tests of its own.
+        mcpRoute("mcp", tool.url, { limits: { redact_bytes_max: 100_000 }, mcp: { tools: { pin: "off" } } }),
+        mcpRoute("observed", tool.url, { mode: "observe", mcp: { tools: { pin: "off" } } }),
       ],
     });
     agent = await g.agent();

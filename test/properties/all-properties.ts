@@ -14,6 +14,7 @@ import { REDACTION } from "./redact.ts";
 import { ROUTES } from "./routes.ts";
 import { SIDECAR } from "./sidecar.ts";
 import { TARGET } from "./target.ts";
+import { TOOL_ARGUMENTS } from "./tool-arguments.ts";
 
 export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...TARGET,
@@ -30,4 +31,5 @@ export const ALL_PROPERTIES: readonly AnyProperty[] = [
   ...POLICY,
   ...BUDGETS,
   ...SIDECAR,
+  ...TOOL_ARGUMENTS,
 ];

@@ -54,7 +54,7 @@ function started(agent: Agent | undefined): Agent {
   return agent;
 }
 
-function orchestrator(stage: Stage) {
+export function orchestrator(stage: Stage) {
   const { issuer, clientKey: key, ledger } = stage.setup(ORCHESTRATOR);
   const launcher = createLauncher({ issuer, application: ORCHESTRATOR, key, fetch: ledger.fetch });
   return {
@@ -67,7 +67,8 @@ function orchestrator(stage: Stage) {
   };
 }
 
-async function spawn(
+/** An agent that was launched, or that another one delegated to. */
+export async function spawn(
   stage: Stage,
   source: Pick<Parameters<typeof createAgent>[0], "launchToken" | "delegation" | "key">,
 ) {

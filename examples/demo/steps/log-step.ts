@@ -25,6 +25,11 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
   drain: ["", "containment.drained"],
   block: ["", "containment.blocked"],
 };
+/** A reason that one of the step's exchanges has to have; the client decides what else it asks. */
+const AMONG: Readonly<Record<string, string>> = {
+  "mcp-budget": "budget.exhausted",
+  "stream-revoked": "stream.cut_revoked",
+};
 /** What the policy itself said, in the decision log. */
 const CODES: Readonly<Record<string, string>> = {
   salary: "hiring.salary_is_out_of_scope",
@@ -91,6 +96,11 @@ function accessProblems(played: readonly Exchange[], access: readonly Line[]): s
     // A step that was not run has no exchanges; it says so itself.
     if (own.length > 0 && [...reasons].sort().join() !== [...expected].sort().join())
       problems.push(`${step}: ${[...reasons].join()}`);
+  }
+  for (const [step, reason] of Object.entries(AMONG)) {
+    const own = played.filter((exchange) => exchange.step === step);
+    if (!own.some(({ requestId }) => lines.get(requestId)?.["reason"] === reason))
+      problems.push(`${step}: no ${reason}`);
   }
   const mirrored = access.filter((line) => line["outcome"] === "mirrored");
   if (mirrored.length !== 1 || mirrored[0]?.["containment_mode"] !== "quarantined")

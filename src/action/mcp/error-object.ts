@@ -21,6 +21,7 @@ const CODES: Partial<Record<Reason, number>> = {
   "mcp.batch": INVALID_REQUEST,
   "mcp.message": INVALID_REQUEST,
   "mcp.params": INVALID_PARAMS,
+  "mcp.arguments_invalid": INVALID_PARAMS,
   "budget.argument": INVALID_PARAMS,
   "mcp.unknown_method": METHOD_NOT_FOUND,
   "mcp.unknown_method_in_session": METHOD_NOT_FOUND,

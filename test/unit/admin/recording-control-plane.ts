@@ -42,6 +42,12 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       issuer: null,
       clock_drift_ms: 0,
     }),
+    toolServers: () => [],
+    waitingTools: () => ok([]),
+    acceptTools: (...values) => {
+      changes.push({ name: "acceptTools", values });
+      return ok(["echo"]);
+    },
     config: () => ({ version: 1, gateway: "cordon", admin: { port: 9080 } }),
     policy: () => policy,
     reloadPolicy: async (by) => {

@@ -315,7 +315,11 @@ test("a route of kind mcp has POST, at most GET and DELETE beside it, and its me
   const mcp = { ...route, path: "/mcp", kind: "mcp", methods: ["POST", "GET", "DELETE"] };
   const loaded = load({ ...base, routes: [{ ...mcp, mcp: {} }] });
   assert.ok(loaded.ok, JSON.stringify(loaded));
-  assert.deepEqual(loaded.value.config.routes[0]?.mcp, { versions: ["2025-11-25", "2026-07-28"], allowed_origins: [] });
+  assert.deepEqual(loaded.value.config.routes[0]?.mcp, {
+    versions: ["2025-11-25", "2026-07-28"],
+    allowed_origins: [],
+    tools: { pin: "first_use", on_drift: "block" },
+  });
   for (const [changes, path] of [
     [{ methods: ["GET", "DELETE"] }, "methods"],
     [{ methods: ["POST", "PUT"] }, "methods"],

@@ -1,0 +1,30 @@
+// In: the schema of an origin. Out: the schema of `routes[].mcp`.
+import { z } from "zod";
+
+const toolPins = z.strictObject({
+  pin: z
+    .enum(["first_use", "accepted_only", "off"])
+    .default("first_use")
+    .describe(
+      "`first_use`: the tools of the first whole list are pinned as they are. `accepted_only`: each is, once an operator accepted it. `off`: neither definitions nor arguments are checked.",
+    ),
+  on_drift: z
+    .enum(["block", "log"])
+    .default("block")
+    .describe("`block`: a tool that is new or not as it was pinned is neither shown nor callable until accepted."),
+});
+
+export function createMcpSchema<T extends z.ZodType>(origin: T) {
+  return z.strictObject({
+    versions: z
+      .array(z.enum(["2025-11-25", "2026-07-28"]))
+      .min(1)
+      .default(["2025-11-25", "2026-07-28"])
+      .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
+    allowed_origins: z
+      .array(origin)
+      .default([])
+      .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
+    tools: toolPins.prefault({}),
+  });
+}
