@@ -1,4 +1,4 @@
-// In: the ports and files of one run. Out: the gateway's configuration, with five agents, three tools and a monitor.
+// In: the ports and files of one run. Out: the gateway's configuration, with five agents, four tools and a monitor.
 import { stringify } from "yaml";
 
 export interface DemoPorts {
@@ -8,6 +8,7 @@ export interface DemoPorts {
   readonly ats: number;
   readonly monitor: number;
   readonly mcp: number;
+  readonly notes: number;
 }
 
 export const TRUST_DOMAIN = "acme.example";
@@ -19,6 +20,8 @@ export const ASSISTANT = "assistant-agent";
 export const SOURCING = "sourcing-agent";
 export const INTERVIEW = "interview-agent";
 export const SCORING = "scoring-agent";
+/** The MCP server that rewrites its tool; its route and its path have the same name. */
+export const NOTES = "notes";
 /** Calls of the tool `echo` that a task may make. */
 export const ECHO_CALLS = 2;
 /** The application that launches agents; they are no clients of their own. */
@@ -93,6 +96,14 @@ export function demoConfig(options: {
         resource: { type: "mcp_tools", classification: "public", attributes: { server: "everything" } },
         upstream: { url: `http://127.0.0.1:${ports.mcp}`, allow_private_addresses: true },
       },
+      {
+        name: NOTES,
+        kind: "mcp",
+        path: `/${NOTES}`,
+        methods: ["GET", "POST", "DELETE"],
+        resource: { type: "mcp_tools", classification: "public", attributes: { server: NOTES } },
+        upstream: { url: `http://127.0.0.1:${ports.notes}`, allow_private_addresses: true },
+      },
     ],
     // Enough for the demo and no more, so that one of its steps comes to the end of it.
     budgets: [
@@ -142,7 +153,7 @@ function clientsOf(keyFile: (client: ClientId) => string): unknown[] {
       orchestration: "office",
       task: "assist-alice",
       purpose: "assist",
-      scope: ["call:mcp:everything"],
+      scope: ["call:mcp:everything", `call:mcp:${NOTES}`],
       ...common,
     },
   ];

@@ -7,6 +7,7 @@ import { tableHead, tableRow } from "./step-table.ts";
 import { AGENT_STEPS } from "./steps/agent-steps.ts";
 import { CONTAINMENT_STEPS } from "./steps/containment-steps.ts";
 import { logStep } from "./steps/log-step.ts";
+import { mcpDriftStep } from "./steps/mcp-drift-step.ts";
 import { MCP_STEPS } from "./steps/mcp-step.ts";
 import { POLICY_STEPS } from "./steps/policy-steps.ts";
 import { TOKEN_STEPS } from "./steps/token-steps.ts";
@@ -17,6 +18,7 @@ const STEPS: readonly Step[] = [
   ...TOKEN_STEPS,
   ...AGENT_STEPS,
   ...MCP_STEPS,
+  mcpDriftStep,
   ...POLICY_STEPS,
   ...CONTAINMENT_STEPS,
   logStep,
@@ -48,7 +50,7 @@ say(`\n${agreed} of ${results.length} steps agree; ${((performance.now() - start
 process.exitCode = agreed === results.length ? 0 : 1;
 
 async function run(): Promise<StepResult[]> {
-  say("Starting a gateway with two threads, its issuer, three tools and a monitor, all on loopback.\n\n");
+  say("Starting a gateway with two threads, its issuer, four tools and a monitor, all on loopback.\n\n");
   try {
     stage = await startStage({ keep: values.keep });
   } catch (error) {

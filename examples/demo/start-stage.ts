@@ -1,4 +1,4 @@
-// In: nothing. Out: the gateway in a process of its own, its issuer, three tools and five agents' keys, all on loopback.
+// In: nothing. Out: the gateway in a process of its own, its issuer, four tools and five agents' keys, all on loopback.
 // Everything lies in one temporary folder, which `close` removes.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { type Ats, startAts } from "../tools/ats/start-ats.ts";
 import { type Monitor, startMonitor } from "../tools/monitor/start-monitor.ts";
 import type { AgentSetup, PublicAgent } from "./agents.ts";
 import { type Child, startChild } from "./child-process.ts";
-import { CLIENTS, type ClientId, demoConfig, ORCHESTRATOR } from "./demo-config.ts";
+import { CLIENTS, type ClientId, demoConfig, NOTES, ORCHESTRATOR } from "./demo-config.ts";
 import { freePorts } from "./free-ports.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
 import { CLI, type CommandResult, createOperator, type Operator, plainEnvironment, runProgram } from "./operator.ts";
@@ -77,7 +77,7 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
     process.once("exit", remove);
   }
 
-  const [traffic = 0, issuer = 0, control = 0, ats = 0, monitor = 0, mcp = 0] = await freePorts(6);
+  const [traffic = 0, issuer = 0, control = 0, ats = 0, monitor = 0, mcp = 0, notes = 0] = await freePorts(7);
   const tool = await startAts({ port: ats, file: join(folder, "ats.sqlite") });
   closers.push(() => tool.close());
   const mirror = await startMonitor({ port: monitor });
@@ -89,7 +89,7 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   const policy = await preparePolicy(folder);
   const configFile = join(folder, "cordon.yaml");
   const config = demoConfig({
-    ports: { traffic, issuer, control, ats, monitor, mcp },
+    ports: { traffic, issuer, control, ats, monitor, mcp, notes },
     policySource: policy.folder,
     policyData: policy.data,
     keyFile: (client) => join(folder, "keys", `${client}.jwks.json`),
@@ -97,7 +97,11 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   writeFileSync(configFile, config, { mode: 0o600 });
 
   const logFile = join(folder, "gateway.log");
-  const starting = [startGateway(configFile, logFile), startMcpServer(mcp, join(folder, "mcp-server.log"))];
+  const starting = [
+    startGateway(configFile, logFile),
+    startMcpServer(mcp, join(folder, "mcp-server.log")),
+    startChangingServer(notes, join(folder, "changing-mcp-server.log")),
+  ];
   const children = await Promise.allSettled(starting);
   for (const child of children) if (child.status === "fulfilled") closers.push(() => child.value.stop());
   const [cordon] = await Promise.all(starting);
@@ -140,13 +144,14 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   };
 }
 
-/** A copy of the policies to edit, and their data with both jobs open. */
+/** A copy of the policies to edit, and their data with both jobs open and the tool of the demo's own MCP server. */
 async function preparePolicy(folder: string): Promise<{ folder: string | undefined; data: string; missing: string }> {
   const source = join(packageRoot(import.meta.url), "policies");
   const file = join(folder, "policy-data.json");
-  const data = JSON.parse(readFileSync(join(source, "data.json"), "utf8")) as { jobs: Record<string, unknown> };
+  const data = JSON.parse(readFileSync(join(source, "data.json"), "utf8")) as { mcp: Record<string, unknown> };
   const open = { open: true, closes_at: "2036-01-01T00:00:00Z" };
-  writeFileSync(file, JSON.stringify({ ...data, jobs: { J42: open, J43: open } }, null, 2));
+  const mcp = { ...data.mcp, [NOTES]: { tools: { "read-note": { purposes: ["assist"] } } } };
+  writeFileSync(file, JSON.stringify({ ...data, mcp, jobs: { J42: open, J43: open } }, null, 2));
   const opa = await locateOpa();
   if (!opa.ok) return { folder: undefined, data: file, missing: opa.error };
   const copy = join(folder, "policies");
@@ -174,5 +179,15 @@ function startMcpServer(port: number, logFile: string): Promise<Child> {
     env: { PORT: String(port) },
     logFile,
     ready: /listening on port/,
+  });
+}
+
+function startChangingServer(port: number, logFile: string): Promise<Child> {
+  return startChild({
+    name: "the MCP server that changes",
+    args: [fileURLToPath(import.meta.resolve("./changing-mcp-server.ts"))],
+    env: { PORT: String(port) },
+    logFile,
+    ready: /listening on loopback/,
   });
 }

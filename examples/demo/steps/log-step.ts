@@ -29,6 +29,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
 const AMONG: Readonly<Record<string, string>> = {
   "mcp-budget": "budget.exhausted",
   "stream-revoked": "stream.cut_revoked",
+  "mcp-drift": "mcp.tool_drifted",
 };
 /** What the policy itself said, in the decision log. */
 const CODES: Readonly<Record<string, string>> = {

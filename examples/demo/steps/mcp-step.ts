@@ -11,12 +11,15 @@ import type { Step } from "../run-steps.ts";
 import type { Stage } from "../start-stage.ts";
 import { orchestrator, spawn } from "./agent-steps.ts";
 
+/** Path of the public server. */
+const SERVER = "/mcp";
+
 const mcpStep: Step = {
   id: "mcp",
   title: "A public MCP client calls a public MCP server through the gateway.",
   expected: ["lists its own tools alone", "get-sum: 2 and 40 make 42", "without the scope: 403 access_denied"],
   async run(stage) {
-    const { names, sum } = await withClient(stage, async (client) => {
+    const { names, sum } = await withClient(stage, SERVER, async (client) => {
       const { tools } = await client.listTools();
       const result = await client.callTool({ name: "get-sum", arguments: { a: 2, b: 40 } });
       return { names: tools.map(({ name }) => name), sum: textOf(result.content) };
@@ -41,7 +44,7 @@ const argumentStep: Step = {
   title: "The same call with one other argument is denied.",
   expected: ["get-sum: 2 and 4000: access_denied"],
   async run(stage) {
-    const verdict = await withClient(stage, async (client) => {
+    const verdict = await withClient(stage, SERVER, async (client) => {
       try {
         await client.callTool({ name: "get-sum", arguments: { a: 2, b: 4000 } });
         return "allowed";
@@ -58,7 +61,7 @@ const redactStep: Step = {
   title: "One field of a tool's result is removed, in the structured result and in its text.",
   expected: ["New York: 33 degrees", "no humidity, neither in the structure nor in the text"],
   async run(stage) {
-    const result = await withClient(stage, (client) =>
+    const result = await withClient(stage, SERVER, (client) =>
       client.callTool({ name: "get-structured-content", arguments: { location: "New York" } }),
     );
     const { temperature } = result.structuredContent as { temperature?: unknown };
@@ -78,18 +81,11 @@ const budgetStep: Step = {
   title: "A task uses up its budget of calls; the next one is refused.",
   expected: ["echo: 200, 200", "the next: 429 budget_exhausted", "another tool: 200"],
   async run(stage) {
-    const [next, other, ...within] = await withClient(stage, async (client) => {
-      const call = async (name: string, args: Record<string, unknown>): Promise<string> => {
-        try {
-          await client.callTool({ name, arguments: args });
-          return "200";
-        } catch (error) {
-          return `${error instanceof StreamableHTTPError ? error.code : "no status"} ${codeIn(error)}`;
-        }
-      };
+    const [next, other, ...within] = await withClient(stage, SERVER, async (client) => {
       const echoes: string[] = [];
-      for (let made = 0; made <= ECHO_CALLS; made++) echoes.push(await call("echo", { message: `call ${made + 1}` }));
-      return [echoes.pop(), await call("get-sum", { a: 2, b: 40 }), ...echoes];
+      for (let made = 0; made <= ECHO_CALLS; made++)
+        echoes.push(await toolVerdict(client, "echo", { message: `call ${made + 1}` }));
+      return [echoes.pop(), await toolVerdict(client, "get-sum", { a: 2, b: 40 }), ...echoes];
     });
     return {
       facts: [`echo: ${within.join(", ")}`, `the next: ${next}`, `another tool: ${other}`],
@@ -175,17 +171,27 @@ async function reasonOf(stage: Stage, requestId: string | null): Promise<string>
   }
 }
 
+/** `200`, or for a refusal the status and its code. */
+export async function toolVerdict(client: Client, name: string, args: Record<string, unknown>): Promise<string> {
+  try {
+    await client.callTool({ name, arguments: args });
+    return "200";
+  } catch (error) {
+    return `${error instanceof StreamableHTTPError ? error.code : "no status"} ${codeIn(error)}`;
+  }
+}
+
 /** The client's own error tells the gateway's answer as it came. */
 function codeIn(error: unknown): string {
   return /"data":\{"code":"([a-z_]+)"/.exec(String(error))?.[1] ?? String(error);
 }
 
-const endpoint = (stage: Stage): URL => new URL("/mcp", stage.gateway);
+const endpoint = (stage: Stage): URL => new URL(SERVER, stage.gateway);
 
 /** A session of its own for each step. */
-async function withClient<T>(stage: Stage, use: (client: Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(stage: Stage, path: string, use: (client: Client) => Promise<T>): Promise<T> {
   const agent = await createOwnAgent(stage.setup(ASSISTANT));
-  const transport = new StreamableHTTPClientTransport(endpoint(stage), { fetch: agent.fetch });
+  const transport = new StreamableHTTPClientTransport(new URL(path, stage.gateway), { fetch: agent.fetch });
   const client = new Client({ name: "cordon-demo", version: "1.0.0" });
   try {
     await client.connect(transport);
