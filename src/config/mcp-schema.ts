@@ -1,16 +1,19 @@
 // In: the schema of an origin. Out: the schema of `routes[].mcp`.
 import { z } from "zod";
 
+/** Of a route that says nothing of it. */
+export const TOOL_PINS = { pin: "first_use", on_drift: "block" } as const;
+
 const toolPins = z.strictObject({
   pin: z
     .enum(["first_use", "accepted_only", "off"])
-    .default("first_use")
+    .default(TOOL_PINS.pin)
     .describe(
       "`first_use`: the tools of the first whole list are pinned as they are. `accepted_only`: each is, once an operator accepted it. `off`: neither definitions nor arguments are checked.",
     ),
   on_drift: z
     .enum(["block", "log"])
-    .default("block")
+    .default(TOOL_PINS.on_drift)
     .describe("`block`: a tool that is new or not as it was pinned is neither shown nor callable until accepted."),
 });
 

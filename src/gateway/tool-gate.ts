@@ -5,6 +5,7 @@ import { checkArguments } from "../action/mcp/check-arguments.ts";
 import type { McpCall } from "../action/mcp/read-call.ts";
 import { defineTool, type ToolDefinition } from "../action/mcp/tool-definition.ts";
 import { ToolPins } from "../action/mcp/tool-pins.ts";
+import { TOOL_PINS } from "../config/mcp-schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import { type Denial, deny } from "../errors.ts";
@@ -57,7 +58,7 @@ export function createToolGate(options: {
   const schemas = new WeakMap<ToolDefinition, unknown>();
   let serial = start.serial;
   for (const [index, { kind, mcp, name }] of config.routes.entries()) {
-    const tools = mcp?.tools ?? { pin: "first_use", on_drift: "block" };
+    const tools = mcp?.tools ?? TOOL_PINS;
     if (kind !== "mcp" || tools.pin === "off") continue;
     routes.set(index, {
       pins: new ToolPins(tools.pin, start.routes[name]),

@@ -4,6 +4,7 @@ import { type PinMode, stateOf, type ToolNews, ToolPins, type ToolRecord } from 
 import type { ToolFacts, ToolProblem, ToolServer, ToolShown } from "../admin/control-plane.ts";
 import type { ToolStore } from "../admin/tool-store.ts";
 import type { AuditWriter } from "../audit/audit-writer.ts";
+import { TOOL_PINS } from "../config/mcp-schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -67,7 +68,7 @@ export function createToolManager(options: {
   const walks = new Map<string, Set<string>>();
   let serial = 0;
   for (const { kind, mcp, name: route } of config.routes) {
-    const { pin, on_drift: onDrift } = mcp?.tools ?? { pin: "first_use", on_drift: "block" };
+    const { pin, on_drift: onDrift } = mcp?.tools ?? TOOL_PINS;
     if (kind !== "mcp" || pin === "off") continue;
     servers.set(route, {
       route,
