@@ -32,7 +32,8 @@ describe("H12 a policy that misbehaves when it is asked what is visible", { time
     );
     g = await startTestGateway(({ toolUrl }) => ({
       policy: { bundle, watch: false, input_bytes_max: 1_100_000 },
-      routes: [mcpRoute("mcp", toolUrl, { path: "/mcp/{candidate_id}" })],
+      // The policy alone is tried here, with lists that differ from call to call.
+      routes: [mcpRoute("mcp", toolUrl, { path: "/mcp/{candidate_id}", mcp: { tools: { pin: "off" } } })],
     }));
     agent = await g.agent();
   });

@@ -46,7 +46,7 @@ describe("budgets", LIMIT, () => {
         toolRoute("gone", toolUrl),
         toolRoute("dead", `http://127.0.0.1:${unreachable}`),
         toolRoute("free", toolUrl),
-        mcpRoute("mcp", toolUrl),
+        mcpRoute("mcp", toolUrl, { mcp: { tools: { pin: "off" } } }),
         mcpRoute("any", toolUrl),
       ],
       budgets: [
