@@ -92,7 +92,7 @@ suite("the containment store", () => {
       level TEXT NOT NULL CHECK (level IN ('token', 'agent', 'task')), id TEXT NOT NULL,
       mode TEXT NOT NULL, drain_until_ms INTEGER,
       reason TEXT NOT NULL, changed_by TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (level, id)) STRICT;
-      INSERT INTO old SELECT * FROM containment_entry; DROP TABLE containment_entry;
+      INSERT INTO old SELECT * FROM containment_entry; DROP TABLE containment_entry; DROP TABLE tool; DROP TABLE tool_server;
       ALTER TABLE old RENAME TO containment_entry; PRAGMA user_version = 2;`);
     first.close();
     const db = openControlDatabase(file);
