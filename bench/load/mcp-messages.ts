@@ -82,7 +82,10 @@ export const listOf = (cursor?: string): Message =>
 
 /** A call that is answered by a stream of so many events, one each `everyMs`, the first after `offsetMs`. */
 export const watchOf = (count: number, everyMs: number, offsetMs: number): Message =>
-  message(LIVE_PATH, "tools/call", { name: toolName(0), arguments: { query: "events", count, everyMs, offsetMs } });
+  message(LIVE_PATH, "tools/call", {
+    name: toolName(0),
+    arguments: { query: "events", limit: 1, count, everyMs, offsetMs },
+  });
 
 /** Of the stream that a client of 2025-11-25 keeps open for what the server has to say. */
 export const STREAM_HEADERS = { Accept: "text/event-stream", "MCP-Protocol-Version": "2025-11-25" } as const;
