@@ -11,6 +11,7 @@ import type { BundleLimits } from "../policy/check-bundle.ts";
 import { startBundleCheck } from "../policy/check-thread.ts";
 import { createEvaluator } from "../policy/evaluator.ts";
 import { type Bundle, DECISION_ENTRYPOINT, parseBundle } from "../policy/parse-bundle.ts";
+import { isObject } from "../lib/strict-json.ts";
 
 const DEFAULT_BUNDLE = join(packageRoot(), "policies", "bundle.tar.gz");
 /** The defaults of the configuration's `policy` section; `--budget-ms` changes the one that is asked for most. */
@@ -93,10 +94,6 @@ async function check(target: string, { budgetMs }: { readonly budgetMs: string }
   process.stdout.write(
     `${target}: loads, denies by default, stays within ${evaluationBudgetMs} ms on the largest input\n`,
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A policy input, or a line of the decision log, whose `input` is one. */

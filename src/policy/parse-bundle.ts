@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { err, ok, type Result } from "../lib/result.ts";
 import { readTar } from "./read-tar.ts";
+import { isObject } from "../lib/strict-json.ts";
 
 /** A large policy compiles to a few MB of WebAssembly; data may be larger. */
 const PACKED_BYTES_MAX = 64 * 1024 * 1024;
@@ -24,10 +25,6 @@ export interface Bundle {
   /** `revision` of the manifest, or `sha256:<hex>` of the bundle's bytes where it has none. */
   readonly revision: string;
   readonly entrypoints: readonly string[];
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function parseObject(

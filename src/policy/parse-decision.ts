@@ -3,6 +3,7 @@
 import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision, DecisionReason, Obligations } from "./decision.ts";
+import { isObject } from "../lib/strict-json.ts";
 
 const REASON_CODE = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/;
 const REASON_CODE_LENGTH_MAX = 128;
@@ -16,10 +17,6 @@ const JSON_POINTER = /^(?:\/(?:[^~/]|~[01])*)+$/u;
 const CONTAINMENTS: ReadonlySet<unknown> = new Set(["quarantined", "blocked"]);
 const ALERTS: ReadonlySet<unknown> = new Set(["low", "medium", "high", "critical"]);
 const OBLIGATIONS: ReadonlySet<string> = new Set(["redact", "containment", "max_response_bytes", "alert"]);
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 const malformed = (detail: string) => err(deny("policy.malformed_decision", detail));
 

@@ -5,6 +5,7 @@
 // member is written anew: `cacheScope: public` would offer one agent's list to all (2026-07-28, "Caching").
 import { isAscii, isUtf8 } from "node:buffer";
 import { skipSpace, skipString, skipValue } from "./redact-json.ts";
+import { isObject } from "../lib/strict-json.ts";
 
 export interface ListShape {
   /** The member of `result` that holds the list. */
@@ -205,8 +206,4 @@ class Walk {
     }
     return folded;
   }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -5,6 +5,7 @@
 // JSON Schema 2020-12. Keywords that are not evaluated here (`pattern`, `patternProperties`, `format`, `contains`,
 // `dependentSchemas`, `unevaluated*`, `$dynamicRef`, malformed ones) make the answer "unknown" and not "yes", so that
 // `not`, `oneOf` and `if` around them refuse nothing by mistake. What is refused surely does not fit; what is unknown passes.
+import { isObject } from "../../lib/strict-json.ts";
 
 const NO = 0;
 const UNKNOWN = 1;
@@ -330,10 +331,6 @@ function isTexts(given: unknown): boolean {
 
 function isCount(given: unknown): given is number {
   return typeof given === "number" && given >= 0 && Number.isInteger(given);
-}
-
-function isObject(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** RFC 6901 sections 3 and 6; null where it is not well formed. */

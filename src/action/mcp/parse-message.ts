@@ -2,6 +2,7 @@
 // answer. Trusts: that names occur once (parse-json.ts). A message that two readers could take for two things is refused.
 import { type Denial, deny } from "../../errors.ts";
 import { err, ok, type Result } from "../../lib/result.ts";
+import { isObject } from "../../lib/strict-json.ts";
 
 /** MCP takes strings and integers; JSON-RPC's null and fractions are not unique, or not the same number to everyone. */
 export type RpcId = string | number;
@@ -58,10 +59,6 @@ function isId(value: unknown): value is RpcId {
 
 function hasOnly(value: RpcParams, members: readonly string[]): boolean {
   return Object.keys(value).every((name) => members.includes(name));
-}
-
-export function isObject(value: unknown): value is RpcParams {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function fault(denial: Denial, id: RpcId | undefined): Result<never, McpFault> {

@@ -13,8 +13,9 @@ import {
   type McpVersion,
   SESSION_VERSION,
 } from "./methods.ts";
-import { isObject, type McpFault, type McpMessage, type RpcId, type RpcParams } from "./parse-message.ts";
+import { type McpFault, type McpMessage, type RpcId, type RpcParams } from "./parse-message.ts";
 import type { McpHeaders } from "./read-headers.ts";
+import { isObject } from "../../lib/strict-json.ts";
 
 export interface McpItem {
   readonly kind: McpItemKind;

@@ -6,6 +6,7 @@ import { checkArguments } from "../mcp/check-arguments.ts";
 import { survives } from "../parse-json.ts";
 import type { ApiBody, ApiOperation, ApiParameter } from "./operation.ts";
 import type { FoundOperation } from "./operation-table.ts";
+import { isObject } from "../../lib/strict-json.ts";
 
 export type Arguments = Record<string, unknown>;
 
@@ -13,9 +14,6 @@ export type Arguments = Record<string, unknown>;
 const PLAIN = /^[\t\x20-\x7e]*$/;
 const INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
 const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** What can be refused before the body is read. `hasBody` is what the headers say. */
 export function readParameters(

@@ -1,7 +1,7 @@
 // In: nothing; types only. Out: what a launch gives to an agent: what never changes, and what can only become narrower.
 import type { DelegationClaim } from "../../lib/parse-delegation-record.ts";
 import type { JsonObject } from "../../lib/strict-json.ts";
-import type { DelegationHop, Principal } from "../../token/agent.ts";
+import type { DelegationHop, Principal, Provenance, Session } from "../../token/agent.ts";
 
 /** What may be narrowed at every step. */
 export interface Grant {
@@ -10,25 +10,8 @@ export interface Grant {
   readonly constraints: JsonObject;
 }
 
-export interface AgentProvenance {
-  readonly model: string;
-  readonly model_version: string;
-  readonly deployment: string;
-  readonly environment: string;
-  readonly config_digest: string;
-  readonly image_digest: string;
-  readonly prompt_digest: string;
-  readonly publisher: string;
-  /** Signed by a configured publisher. */
-  readonly verified: boolean;
-}
-
-export interface SessionOrigin {
-  /** Names the chain: delegates inherit it. */
-  readonly id: string;
-  readonly root_request: string;
-  readonly initiator: { readonly type: string; readonly id: string };
-}
+/** `id` names the chain: delegates inherit it. */
+export type SessionOrigin = Pick<Session, "id" | "root_request" | "initiator">;
 
 /** As long as the agent lives. */
 export interface Authority {
@@ -36,7 +19,7 @@ export interface Authority {
   readonly task: string;
   readonly purpose: string;
   readonly principal: Principal;
-  readonly provenance: AgentProvenance;
+  readonly provenance: Provenance;
   readonly session: SessionOrigin;
   readonly ttl_s: number;
   readonly renewals_max: number;

@@ -13,7 +13,7 @@ import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
 import type { StoredAgent } from "../state/agents.ts";
 import { rfc3339 } from "./agent-token.ts";
-import type { AgentAuthority, AgentProvenance, Grant } from "./authority.ts";
+import type { AgentAuthority, Grant } from "./authority.ts";
 import { checkCeiling, checkStanding } from "./check-ceiling.ts";
 import { checkDelegator } from "./check-live.ts";
 import type { GrantContext } from "./grant-context.ts";
@@ -23,6 +23,7 @@ import { readAskedGrant, textOf } from "./read-parameters.ts";
 import { type Refusal, type RefusalCode, refuse } from "./refusal.ts";
 import { type ExchangeRequest, wholeSecond } from "./spawn.ts";
 import { readManifest } from "./verify-manifest.ts";
+import type { Provenance } from "../../token/agent.ts";
 
 /** A delegator's clock may be ahead of this one by so much. */
 const LEEWAY_MS = 30_000;
@@ -179,9 +180,9 @@ function authorityOf(
 /** The delegator's manifest says nothing certain of another program; the delegate may bring its own. */
 function provenanceOf(
   { parameters }: ExchangeRequest,
-  delegator: AgentProvenance,
+  delegator: Provenance,
   { publishers, nowMs }: GrantContext,
-): Result<AgentProvenance, Refusal> {
+): Result<Provenance, Refusal> {
   const manifest = textOf(parameters, "manifest");
   if (manifest === undefined) return ok({ ...delegator, publisher: "", verified: false });
   return readManifest(manifest, publishers, nowMs() / 1000);

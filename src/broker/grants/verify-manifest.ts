@@ -7,9 +7,9 @@ import { ok } from "../../lib/result.ts";
 import type { Result } from "../../lib/result.ts";
 import { parseStrictObject } from "../../lib/strict-json.ts";
 import type { JsonObject } from "../../lib/strict-json.ts";
-import type { AgentProvenance } from "./authority.ts";
 import { isShortText } from "./read-parameters.ts";
 import { type Refusal, refuse } from "./refusal.ts";
+import type { Provenance } from "../../token/agent.ts";
 
 export const MANIFEST_TYPE = "agent-manifest+jwt";
 /** A handful of names and digests. */
@@ -37,7 +37,7 @@ export function readManifest(
   text: string | undefined,
   publishers: Publishers,
   nowS: number,
-): Result<AgentProvenance, Refusal> {
+): Result<Provenance, Refusal> {
   if (text === undefined) return readProvenance({}, UNVERIFIED);
   if (text.length > MANIFEST_CHARS_MAX) return refuse("request_malformed", "manifest: too large");
   if (text.startsWith("{")) {
@@ -78,10 +78,7 @@ function members(manifest: JsonObject): JsonObject {
   );
 }
 
-function readProvenance(
-  said: JsonObject,
-  by: Pick<AgentProvenance, "publisher" | "verified">,
-): Result<AgentProvenance, Refusal> {
+function readProvenance(said: JsonObject, by: Pick<Provenance, "publisher" | "verified">): Result<Provenance, Refusal> {
   const wrong = NAMES.find((name) => said[name] !== undefined && said[name] !== "" && !isShortText(said[name]));
   if (wrong !== undefined) return refuse("request_malformed", `manifest.${wrong}`);
   const text = (name: (typeof NAMES)[number]): string => {
