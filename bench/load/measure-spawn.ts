@@ -189,6 +189,7 @@ async function startIssuing(stage: SpawnStage, agents: number): Promise<Issuing>
             orchestrations: ["hiring"],
             scope: ["read:candidates:*"],
             principals: ["user:*"],
+            agents_max: 140_000,
           },
         ],
       },

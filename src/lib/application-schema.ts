@@ -9,6 +9,8 @@ export const APPLICATION_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const DEPTH_MAX = 5;
 /** 30 days: what runs longer is launched again. */
 const LIFETIME_S_MAX = 2_592_000;
+/** An ended and a renewed credential of each fill what a gateway remembers of revocations (300,000) not quite. */
+const AGENTS_MAX = 140_000;
 /** A control character in a name could forge a line of a log. */
 const PRINCIPAL = /^[a-z][a-z0-9_-]{0,62}:(?:\*|[^\p{Cc}\u2028\u2029*]{1,255})$/u;
 
@@ -32,6 +34,14 @@ export const ceilingMembers = {
   token_ttl_s_max: z.int().min(60).max(3600).default(300).describe("Longest life of one token."),
   lifetime_s_max: z.int().min(60).max(LIFETIME_S_MAX).default(3600).describe("Longest life of one agent."),
   renewals_max: z.int().min(0).max(100_000).default(100).describe("How often an agent may renew its token."),
+  agents_max: z
+    .int()
+    .min(1)
+    .max(AGENTS_MAX)
+    .default(20_000)
+    .describe(
+      "How many of its agents may live at once, those that ended counted until their token would have run out.",
+    ),
   depth_max: z.int().min(0).max(DEPTH_MAX).default(0).describe("How often its agents may delegate in a row."),
 } as const;
 

@@ -22,6 +22,9 @@ const LIMIT = { timeout: 60_000 };
 const TOKEN_REQUESTS_MAX = 128;
 /** src/broker/grants/delegated-spawn.ts */
 const CHAIN_AGENTS_MAX = 1000;
+/** The life of a token, and what the issuer waits beyond it (src/broker/state/agents.ts). */
+const TOKEN_MS = 300_000;
+const RETENTION_MS = 120_000;
 
 test("bodies that are announced and never sent take no place from anyone", LIMIT, async (t) => {
   const issuer = await startAgentBroker(t);
@@ -118,5 +121,24 @@ test(
       const key = makeKey("ES256");
       return issuer.requestDelegate(makeRecord(parent, key), key);
     }
+  },
+);
+
+test(
+  "an application has no more agents at once than it may, and who ended counts until the token would have",
+  LIMIT,
+  async (t) => {
+    const issuer = await startAgentBroker(t, { application: { agents_max: 3 } });
+    const root = await issuer.spawn();
+    await issuer.delegate(root);
+    const third = await issuer.spawn();
+    const another = async () => (await issuer.requestSpawn(await issuer.launch(), makeKey("ES256"))).body["code"];
+    assert.equal(await another(), "application_full");
+    const key = makeKey("ES256");
+    assert.equal((await issuer.requestDelegate(makeRecord(root, key), key)).body["code"], "application_full");
+    assert.equal((await issuer.release(third)).status, 204);
+    assert.equal(await another(), "application_full", "a gateway has to remember the one that ended");
+    await issuer.restart(TOKEN_MS + RETENTION_MS);
+    await issuer.spawn();
   },
 );

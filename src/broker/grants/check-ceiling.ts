@@ -66,6 +66,12 @@ export function checkStanding(application: Application | undefined, given: Autho
   return ok({ application, limits });
 }
 
+/** `live` is counted with those that ended but whose token would still be good: a gateway has to remember each. */
+export function hasRoom(application: Application, live: number): boolean {
+  // Written so that a ceiling without the member, from an older file, gives nothing.
+  return live < application.agents_max;
+}
+
 export function mayActFor(
   application: Application,
   principal: { readonly type: string; readonly id: string },

@@ -14,7 +14,7 @@ import type { Result } from "../../lib/result.ts";
 import type { StoredAgent } from "../state/agents.ts";
 import { rfc3339 } from "./agent-token.ts";
 import type { AgentAuthority, Grant } from "./authority.ts";
-import { checkCeiling, checkStanding } from "./check-ceiling.ts";
+import { checkCeiling, checkStanding, hasRoom } from "./check-ceiling.ts";
 import { checkDelegator } from "./check-live.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, signToken } from "./issue-token.ts";
@@ -85,6 +85,7 @@ function spawnNow(request: ExchangeRequest, context: GrantContext): Result<Signe
   if (!standing.ok) return standing;
   const { application, limits } = standing.value;
   if (record.depth > limits.depth_max) return refuse("depth_exceeded");
+  if (!hasRoom(application, state.agents.live(application.name, nowMs()))) return refuse("application_full");
   if (state.agents.inChain(parent.authority.session.id) >= CHAIN_AGENTS_MAX) return refuse("chain_full");
   if (record.iat * 1000 > nowMs() + LEEWAY_MS || record.exp * 1000 <= nowMs()) return refuse("record_expired");
   const granted = grantOf({ request, record, parent, application }, context);

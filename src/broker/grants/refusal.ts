@@ -54,6 +54,7 @@ export const REFUSALS = {
   delegate_mismatch: ["invalid_grant", "the delegation record is for another delegate"],
   depth_exceeded: ["invalid_grant", "no further delegation is allowed"],
   chain_full: ["invalid_grant", "the chain has as many agents as one may have"],
+  application_full: ["temporarily_unavailable", "the application has as many agents as it may; release some, or wait"],
   expiry_beyond_parent: ["invalid_grant", "the delegation record outlives its delegator"],
   ancestor_revoked: ["invalid_grant", "a delegator of this agent has ended or was revoked"],
 } as const satisfies Readonly<Record<string, readonly [error: string, description: string]>>;

@@ -7,7 +7,7 @@ import type { Result } from "../../lib/result.ts";
 import { hashOfLaunchToken, type StoredLaunch } from "../state/launches.ts";
 import type { IssuedToken } from "../state/agents.ts";
 import type { AgentAuthority, Grant } from "./authority.ts";
-import { checkCeiling, checkStanding } from "./check-ceiling.ts";
+import { checkCeiling, checkStanding, hasRoom } from "./check-ceiling.ts";
 import type { GrantContext } from "./grant-context.ts";
 import { type SignedToken, signToken } from "./issue-token.ts";
 import { taskOf } from "./launch-grant.ts";
@@ -63,6 +63,7 @@ function spawnNow(request: ExchangeRequest, hash: Buffer, context: GrantContext)
   const standing = checkStanding(state.applications.find(request.application), stored.launch);
   if (!standing.ok) return standing;
   const { application, limits } = standing.value;
+  if (!hasRoom(application, state.agents.live(application.name, nowMs()))) return refuse("application_full");
   const granted = grantOf(request, stored, application, context);
   if (!granted.ok) return granted;
   const audience = audienceFor(request, stored, context);

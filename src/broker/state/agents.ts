@@ -57,6 +57,8 @@ export interface Agents {
   renew(agent: StoredAgent, old: string, request: Buffer, grant: Grant, token: IssuedToken): void;
   /** The agent and everyone it delegated to, at any depth, the agent first; those that have ended are left out. */
   family(id: string): readonly StoredAgent[];
+  /** How many agents of this application can have a token or its revocation in force; never less than there are. */
+  live(application: string, nowMs: number): number;
   /** How many agents of this chain are remembered. */
   inChain(session: string): number;
   end(id: string, reason: string, nowMs: number): void;
@@ -71,7 +73,11 @@ const AGENT_RETENTION_MS = 3_600_000;
 /** Beyond any leeway of a verifier: a token that is gone here is refused everywhere. */
 const TOKEN_RETENTION_MS = 120_000;
 
+/** Those that ran out meanwhile are seen so late; whoever comes is counted at once. */
+const RECOUNT_MS = 1000;
+
 export function createAgents(db: DatabaseSync): Agents {
+  const counts = new Map<string, { readonly atMs: number; count: number }>();
   const use = db.prepare("INSERT OR IGNORE INTO used_instance VALUES (?)");
   const insertAgent = db.prepare(
     `INSERT INTO agent (id, application, session, parent, depth, authority, scope, details, constraints, expires_ms,
@@ -93,6 +99,7 @@ export function createAgents(db: DatabaseSync): Agents {
      SELECT agent.* FROM family JOIN agent USING (id) WHERE ended_ms IS NULL ORDER BY depth`,
   );
   const countChain = db.prepare("SELECT count(*) AS count FROM agent WHERE session = ?");
+  const countLive = db.prepare("SELECT count(*) AS count FROM agent WHERE application = ? AND token_expires_ms > ?");
   const endAgent = db.prepare("UPDATE agent SET ended_ms = ?, end_reason = ? WHERE id = ? AND ended_ms IS NULL");
   const selectSuperseded = db.prepare(
     `SELECT token.jti, token.agent, token.superseded_ms, token.expires_ms, agent.token_expires_ms
@@ -111,6 +118,17 @@ export function createAgents(db: DatabaseSync): Agents {
       const fixed = [id, application, session.id, parent, depth, JSON.stringify(authority)] as const;
       insertAgent.run(...fixed, scope, details, constraints, expiresMs, token.jti, token.expiresMs);
       insertToken.run(token.jti, id, token.issuedMs, token.expiresMs);
+      const counted = counts.get(application);
+      if (counted !== undefined) counted.count += 1;
+    },
+    live(application, nowMs) {
+      let counted = counts.get(application);
+      if (counted === undefined || nowMs - counted.atMs >= RECOUNT_MS) {
+        const row = countLive.get(application, nowMs - TOKEN_RETENTION_MS);
+        counted = { atMs: nowMs, count: Number(row?.["count"]) };
+        counts.set(application, counted);
+      }
+      return counted.count;
     },
     find(id) {
       const row = selectAgent.get(id);
