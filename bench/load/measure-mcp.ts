@@ -4,7 +4,7 @@
 import type { Plan } from "../arguments.ts";
 import type { Measured } from "../create-report.ts";
 import { failedRow, median, type Row, row } from "../rows.ts";
-import { freePort } from "../../test/fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import type { BenchAgent } from "./agents.ts";
 import { measureEvents, measureLists, measureRest, type McpBench } from "./measure-mcp-live.ts";
 import { callOf, MCP_SCOPE, mcpRoutes, writeMcpPolicyData } from "./mcp-messages.ts";

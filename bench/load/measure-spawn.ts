@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ensureQuickstartKeys } from "../../src/agent/quickstart-keys.ts";
-import { freePort } from "../../test/fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import type { Plan } from "../arguments.ts";
 import type { Measured } from "../create-report.ts";
 import { failedRow, median, row } from "../rows.ts";

@@ -4,7 +4,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { freePort } from "../../test/fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { issueCertificate, makeCa } from "../../test/fixtures/certificates.ts";
 import { type BenchAgent, createIssuer } from "./agents.ts";
 import { type Child, type ChildProcesses, createChildProcesses } from "./child-processes.ts";

@@ -5,7 +5,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { freePort } from "../../test/fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { openIssuer } from "../load/agents.ts";
 import { chooseCores } from "../load/choose-cores.ts";
 import { type ChildProcesses, createChildProcesses } from "../load/child-processes.ts";

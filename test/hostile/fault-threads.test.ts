@@ -10,7 +10,7 @@ import { type AgentKey, createKey } from "../../src/agent/create-key.ts";
 import { fetchToken } from "../../src/agent/fetch-token.ts";
 import { ensureQuickstartKeys, readKeyFile } from "../../src/agent/quickstart-keys.ts";
 import { checkAuditText } from "../../src/audit/verify-audit-file.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { toolRoute } from "../fixtures/scripted-tool.ts";
 import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";
 import {

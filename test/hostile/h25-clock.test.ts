@@ -13,7 +13,7 @@ import { createKey } from "../../src/agent/create-key.ts";
 import { fetchToken } from "../../src/agent/fetch-token.ts";
 import { ensureQuickstartKeys, readKeyFile } from "../../src/agent/quickstart-keys.ts";
 import { startCli } from "../fixtures/cli-process.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { type GatewayProcess, prepareGateway, type PreparedGateway } from "../fixtures/gateway-process.ts";
 import { toolRoute } from "../fixtures/scripted-tool.ts";
 import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";

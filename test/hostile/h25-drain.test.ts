@@ -8,7 +8,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { type CliProcess, startCli } from "../fixtures/cli-process.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { type ScriptedTool, startScriptedTool, toolRoute } from "../fixtures/scripted-tool.ts";
 import { call, readLines, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 

@@ -9,7 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { parse, stringify } from "yaml";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));

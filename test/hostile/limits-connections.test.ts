@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
 import { issueCertificate, makeCa } from "../fixtures/certificates.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { startTestBroker } from "../fixtures/test-broker.ts";
 import { call, startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 import { askRaw, hostOf, rawRequest } from "./raw-client.ts";

@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { findProgram, installHint, installPackages } from "../../scripts/debian-packages.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { type FramedRequest, framedBody } from "./recording-upstream.ts";
 
 const PACKAGES = ["nginx-light", "haproxy"];

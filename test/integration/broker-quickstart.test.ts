@@ -15,7 +15,7 @@ import { startBroker } from "../../src/broker/start-broker.ts";
 import { readClockBase } from "../../src/lib/clock.ts";
 import { register } from "../../src/cli/call-command.ts";
 import { configSchema } from "../../src/config/schema.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
 const readConfig = (file: string) => configSchema.parse(parse(readFileSync(file, "utf8")));

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, request, type ServerResponse } from "node:http";
 import path from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { errorOf, inSession, mcpRoute, post, stateless } from "../fixtures/mcp-route.ts";
 import { toolRoute } from "../fixtures/scripted-tool.ts";
 import { type CallAnswer, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";

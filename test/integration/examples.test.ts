@@ -19,7 +19,7 @@ import { SignJWT } from "jose";
 import { packageRoot } from "../../src/lib/package-root.ts";
 import { issueCertificate, makeCa } from "../fixtures/certificates.ts";
 import { startCli } from "../fixtures/cli-process.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { call } from "../fixtures/test-gateway.ts";
 
 const examples = path.join(packageRoot(), "examples");

@@ -10,7 +10,7 @@ import type { Level } from "../../src/containment/state.ts";
 import { accessLine } from "../fixtures/access-lines.ts";
 import { delegatedAgents } from "../fixtures/delegated-agent.ts";
 import { feedGateway } from "../fixtures/feed.ts";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { type ScriptedTool, startScriptedTool, toolRoute } from "../fixtures/scripted-tool.ts";
 import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";
 import { ISSUER, startTestGateway, type TestAgent, type TestGateway, TRUST_DOMAIN } from "../fixtures/test-gateway.ts";

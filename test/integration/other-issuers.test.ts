@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { generateKeyPair, generateProof, type KeyPair } from "dpop";
 import { decodeJwt, type JWTPayload, SignJWT } from "jose";
 import * as oauth from "oauth4webapi";
-import { freePort } from "../fixtures/free-port.ts";
+import { freePort } from "../../examples/demo/free-ports.ts";
 import { insecure, type OtherIssuer, startOtherIssuer } from "../fixtures/other-issuer.ts";
 import { call, startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 
