@@ -3,21 +3,19 @@
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { cutInputText, type InputParts, inputText, requestMembers } from "../action/build-input.ts";
-import { checkHeaders, type HeaderFacts } from "../action/check-headers.ts";
-import { parseJson } from "../action/parse-json.ts";
-import { parseTarget, type Target } from "../action/parse-target.ts";
+import type { HeaderFacts } from "../action/check-headers.ts";
+import type { Target } from "../action/parse-target.ts";
 import { type Denial, deny, REASONS, type Reason } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision, PolicyRevision } from "../policy/decision.ts";
 import { TEXT_CHARACTERS_MAX } from "../telemetry/entry-members.ts";
-import { startTrace } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
-import { normaliseHtu } from "../token/normalise-htu.ts";
 import type { Challenge } from "./answer.ts";
 import { applyObligations, type Settled } from "./apply-obligations.ts";
 import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
-import { isJsonMediaType, readBody } from "./read-body.ts";
+import { bytesOf, readAction } from "./read-action.ts";
+import { htuOf, readHead, traceOf } from "./read-head.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
 import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
 import { readOperation } from "./read-operation.ts";
@@ -264,43 +262,6 @@ export async function judge(
   });
 }
 
-function traceOf({ traceparent, tracestate }: HeaderFacts): ExchangeFacts["trace"] {
-  return startTrace(traceparent, tracestate);
-}
-
-export interface Head {
-  readonly headers: HeaderFacts;
-  readonly origin: PublicOrigin;
-  readonly target: Target;
-}
-
-/** Notes what it read in the facts, for the log. */
-export function readHead(s: Services, x: ExchangeFacts, request: IncomingMessage): Result<Head, Denial> {
-  if (request.httpVersionMajor !== 1) return err(deny("exchange.malformed", `HTTP/${request.httpVersion}`));
-  const headers = checkHeaders(request.rawHeaders, s.config.limits.headers_max);
-  if (!headers.ok) return headers;
-  // RFC 9112 section 6.1: a peer before HTTP/1.1 does not know chunks, so whoever passed this on framed it otherwise.
-  if (headers.value.chunked && request.httpVersionMinor === 0) {
-    return err(deny("exchange.malformed", "Transfer-Encoding in HTTP/1.0"));
-  }
-  x.host = headers.value.host;
-  // Nothing is sent on for a caller who is not proven: unless the caller began a trace, there is none to begin here.
-  if (headers.value.traceparent !== undefined) x.trace = traceOf(headers.value);
-  const host = headers.value.host.toLowerCase();
-  const origin = s.origins.get(`${x.listener.scheme} ${host}`) ?? s.origins.get(host);
-  if (origin === undefined) return err(deny("exchange.bad_host", "Host names none of public_origins"));
-  const target = parseTarget(request.url ?? "", headers.value.host);
-  if (!target.ok) return target;
-  x.path = target.value.path;
-  return ok({ headers: headers.value, origin, target: target.value });
-}
-
-/** One text for all spellings of a URI: a proof is spent for each of them, not once for `%c3` and once more for `%C3`. */
-function htuOf(origin: PublicOrigin, path: string): string {
-  const htu = origin.origin + path;
-  return path.includes("%") ? (normaliseHtu(htu) ?? htu) : htu;
-}
-
 function isHost(route: Route, origin: PublicOrigin): boolean {
   return route.host === undefined || route.host === origin.host;
 }
@@ -328,43 +289,6 @@ function checkRoute(
   return null;
 }
 
-interface ReadAction {
-  readonly kind: "none" | "json" | "stream";
-  readonly bytes: Buffer | null;
-  readonly text: string | null;
-  readonly value: unknown;
-}
-
-const NO_BODY: ReadAction = { kind: "none", bytes: null, text: null, value: null };
-const STREAMED: ReadAction = { kind: "stream", bytes: null, text: null, value: null };
-
-async function readAction(
-  route: Route,
-  headers: HeaderFacts,
-  request: IncomingMessage,
-  upgrade: boolean,
-  beforeBody: () => void,
-  hold: (bytes: number) => Denial | null,
-): Promise<Result<ReadAction, Denial>> {
-  if (!headers.hasBody) return ok(NO_BODY);
-  if (upgrade) return err(deny("exchange.upgrade_refused", "an upgrade with a body"));
-  if (route.config.body === "stream") return ok(STREAMED);
-  if (headers.contentEncoding !== undefined && headers.contentEncoding.toLowerCase() !== "identity") {
-    return err(deny("body.encoding", headers.contentEncoding));
-  }
-  if (!isJsonMediaType(headers.contentType)) return err(deny("body.media_type", headers.contentType ?? "none"));
-  if (Number(headers.contentLength ?? 0) > route.config.limits.body_bytes_max) {
-    return err(deny("body.too_large", `${headers.contentLength} bytes declared`));
-  }
-  beforeBody();
-  const bytes = await readBody(request, headers.contentLength, route.config.limits.body_bytes_max, hold);
-  if (!bytes.ok) return bytes;
-  if (bytes.value.length === 0) return ok(NO_BODY);
-  const json = parseJson(bytes.value, route.config.limits.body_depth_max);
-  if (!json.ok) return json;
-  return ok({ kind: "json", bytes: bytes.value, text: json.value.text, value: json.value.value });
-}
-
 /** `input.budget` for an open stream: what its own call holds must not end it. */
 function budgetsNow(
   s: Services,
@@ -374,12 +298,6 @@ function budgetsNow(
 ): Result<string | undefined, Denial> {
   if (counted === undefined || reservation === undefined) return ok(counted?.inputJson);
   return s.budgets.lookAgain(counted, reservation, nowMs);
-}
-
-/** Undefined where nobody knows it before the body has ended. */
-function bytesOf({ kind, bytes }: ReadAction, { contentLength }: HeaderFacts): number | undefined {
-  if (kind !== "stream") return bytes?.length ?? 0;
-  return contentLength === undefined ? undefined : Number(contentLength);
 }
 
 function settle(result: Result<Decision, Denial>): Settled {

@@ -21,7 +21,8 @@ import { answerDenial, answerOnSocket } from "./answer.ts";
 import { awaitTurn, standsBehind } from "./await-turn.ts";
 import { type Denial, deny, REASONS } from "../errors.ts";
 import { forwardExchange } from "./forward-exchange.ts";
-import { judge, type Judged, readHead, type Refusal } from "./judge.ts";
+import { judge, type Judged, type Refusal } from "./judge.ts";
+import { readHead } from "./read-head.ts";
 import {
   finishExchange,
   NOTHING_KNOWN,
