@@ -73,7 +73,7 @@ export function filterAnswer(
       return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
     },
     redactsMessages: redact.length > 0,
-    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),
+    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId)),
     // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };

@@ -29,9 +29,10 @@ function resultJson(decision: Decision): string {
   const known = results.get(decision);
   if (known !== undefined) return known;
   const { allow, reasons, obligations } = decision;
-  const codes = reasons.map(({ code, detail }) =>
-    detail === undefined ? `{"code":${cutText(code)}}` : `{"code":${cutText(code)},"detail":${detailText(detail)}}`,
-  );
+  const codes = reasons.map(({ code, detail, scope }) => {
+    const more = `${detail === undefined ? "" : `,"detail":${detailText(detail)}`}${scope === undefined ? "" : `,"scope":${cutText(scope)}`}`;
+    return `{"code":${cutText(code)}${more}}`;
+  });
   const json = safeJsonText(
     `{"allow":${allow},"reasons":[${codes.join(",")}],"obligations":${JSON.stringify(obligations)}}`,
   );
