@@ -17,8 +17,9 @@ import {
 } from "./header-rules.ts";
 import { checkRedactable } from "./check-redactable.ts";
 import { EventFilter } from "./event-filter.ts";
+import { EventPlace } from "./event-place.ts";
 import { type KeptBytes, KeptResponse, tooLargeToRedact } from "./kept-response.ts";
-import { isEventStream, messageBodyOf } from "./message-filter.ts";
+import { isEventStream, isPlainEventStream, messageBodyOf } from "./message-filter.ts";
 import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
@@ -42,6 +43,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
   #events: EventFilter | null = null;
+  /** Set when they pass as they are, and a last one may have to be put behind them. */
+  #place: EventPlace | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -124,7 +127,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (this.#settled) return;
     const follow = options?.follow === true && this.#requestComplete && !this.#responseStarted;
     if (follow && !SAFE_METHODS.has(this.#request.method)) this.#withheld = denial;
-    else this.#fail(denial);
+    else this.#endEvents(denial);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -204,7 +207,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#end(chunk);
-    } else if (!this.#response.write(chunk)) {
+    } else {
+      this.#place?.push(chunk);
+      if (this.#response.write(chunk)) return;
       controller.pause();
       this.#waitForClient(controller);
     }
@@ -272,6 +277,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #startResponse(headers: ParsedHeaders): void {
     const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#changesBody());
     const streaming = this.#contentLength === -1 && this.#mayHaveBody();
+    if (streaming && this.#request.lastEvent !== undefined && isPlainEventStream(headers))
+      this.#place = new EventPlace();
     this.#writeHead(out, streaming);
     // A stream's head must not wait for its first event; where body bytes came with the head, they leave together.
     if (streaming) process.nextTick(flushUnlessWritten, this.#response, this.#responseBody);
@@ -367,9 +374,11 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   /** Says in a last event why no more come. A client that does not read gets none: it would hold the connection. */
   #endEvents(denial: Denial): void {
     const { socket, writableNeedDrain } = this.#response;
-    const last = this.#events === null || writableNeedDrain ? undefined : this.#request.lastEvent?.(denial);
-    if (last !== undefined && socket !== null && this.#responseStarted) {
-      this.#response.write(`data: ${last}\n\n`, () => socket.destroySoon());
+    // What the filter lets out are whole events.
+    const ending = this.#events === null ? (this.#place?.ending ?? null) : "";
+    const last = ending === null || writableNeedDrain ? undefined : this.#request.lastEvent?.(denial);
+    if (last !== undefined && socket !== null && this.#responseStarted && !this.#responseEnded) {
+      this.#response.write(`${ending}data: ${last}\n\n`, () => socket.destroySoon());
       // Not the end that a whole answer has: for who counts chunks, it is a cut one still.
       this.#responseEnded = true;
       const impatient = setTimeout(() => socket.destroy(), this.#request.target.bodyIdleTimeoutMs);
