@@ -61,12 +61,15 @@ export class ClientResponse {
     else if (chunk !== undefined) this.#response.write(chunk);
   }
 
-  /** Says in a last event why no more come. A client that does not read gets none: it would hold the connection. */
-  endWithEvent(data: () => string | undefined, limitMs: number): void {
+  /**
+   * Says in a last event why no more come. A client that does not read gets none: it would hold the connection.
+   * `ending`: of what is not a whole event yet.
+   */
+  endWithEvent(ending: string, data: () => string | undefined, limitMs: number): void {
     const { socket, writableNeedDrain } = this.#response;
     const last = writableNeedDrain ? undefined : data();
-    if (last === undefined || socket === null || !this.started) return;
-    this.#response.write(`data: ${last}\n\n`, () => socket.destroySoon());
+    if (last === undefined || socket === null || !this.started || this.ended) return;
+    this.#response.write(`${ending}data: ${last}\n\n`, () => socket.destroySoon());
     // Not the end that a whole answer has: for who counts chunks, it is a cut one still.
     this.ended = true;
     const impatient = setTimeout(() => socket.destroy(), limitMs);

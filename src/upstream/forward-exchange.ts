@@ -17,8 +17,9 @@ import {
   trailerFields,
 } from "./header-rules.ts";
 import { EventFilter } from "./event-filter.ts";
+import { EventPlace } from "./event-place.ts";
 import { type KeptBytes, KeptResponse } from "./kept-response.ts";
-import { isEventStream, messageBodyOf } from "./message-filter.ts";
+import { isEventStream, isPlainEventStream, messageBodyOf } from "./message-filter.ts";
 import { Upload } from "./upload.ts";
 import type { Waiter } from "./wait-queue.ts";
 
@@ -44,6 +45,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
   #events: EventFilter | null = null;
+  /** Set when they pass as they are, and a last one may have to be put behind them. */
+  #place: EventPlace | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -120,7 +123,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (this.#settled) return;
     const follow = options?.follow === true && this.#requestComplete && !this.#client.started;
     if (follow && !SAFE_METHODS.has(this.#request.method)) this.#withheld = denial;
-    else this.#fail(denial);
+    else this.#endEvents(denial);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -199,6 +202,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#end(chunk);
     } else {
+      this.#place?.push(chunk);
       this.#write(controller, chunk);
     }
   }
@@ -262,6 +266,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #startResponse(headers: ParsedHeaders): void {
     const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#changesBody());
     const streaming = this.#contentLength === -1 && this.#mayHaveBody();
+    if (streaming && this.#request.lastEvent !== undefined && isPlainEventStream(headers))
+      this.#place = new EventPlace();
     this.#writeHead(out, streaming);
     // A stream's head must not wait for its first event; where body bytes came with the head, they leave together.
     if (streaming) process.nextTick(flushUnlessWritten, this.#client, this.#responseBody);
@@ -321,8 +327,11 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   /** As `#fail`, of a response that may be a stream of events. */
   #endEvents(denial: Denial): void {
-    if (this.#events !== null) {
-      this.#client.endWithEvent(() => this.#request.lastEvent?.(denial), this.#request.target.bodyIdleTimeoutMs);
+    // What the filter lets out are whole events.
+    const ending = this.#events === null ? (this.#place?.ending ?? null) : "";
+    if (ending !== null) {
+      const last = (): string | undefined => this.#request.lastEvent?.(denial);
+      this.#client.endWithEvent(ending, last, this.#request.target.bodyIdleTimeoutMs);
     }
     this.#fail(denial);
   }

@@ -24,12 +24,6 @@ describe("messages on a route of kind mcp", LIMIT, () => {
     g = await startTestGateway(({ toolUrl }) => ({
       routes: [
         mcpRoute("mcp", toolUrl),
-        mcpRoute("payroll", toolUrl, {
-          resource: { type: "mcp_tools", classification: "public", attributes: { server: "payroll" } },
-        }),
-        mcpRoute("odd", toolUrl, {
-          resource: { type: "mcp_tools", classification: "public", attributes: { server: 'x", realm="evil' } },
-        }),
         mcpRoute("stateless", toolUrl, {
           mcp: { versions: [STATELESS_VERSION], allowed_origins: ["https://app.example"] },
         }),
@@ -92,36 +86,6 @@ describe("messages on a route of kind mcp", LIMIT, () => {
       );
     }
     assert.equal(tool.seen.length, 2);
-  });
-
-  test("an agent that lacks the server's scope is told which, whatever it asks for, and nothing else of the policy", async () => {
-    const scope = "call:mcp:payroll";
-    const challenge = `DPoP error="insufficient_scope", scope="${scope}", resource_metadata="${g.url}/.well-known/oauth-protected-resource"`;
-    for (const message of [
-      stateless("tools/call", ECHO),
-      stateless("tools/call", { name: "no-such-tool", arguments: {} }),
-      stateless("tools/list"),
-      inSession("initialize", {}),
-    ]) {
-      const answer = await post(agent, `${g.url}/payroll`, message);
-      assert.deepEqual(errorOf(answer), [403, 7, -32_003, "access_denied"]);
-      assert.equal(answer.headers["www-authenticate"], challenge);
-      const { request_id: _, ...data } = answer.json<{ error: { data: Record<string, unknown> } }>().error.data;
-      assert.deepEqual(data, { code: "access_denied", status: 403, scope });
-    }
-    // What no other token would mend names no scope.
-    const denied = await post(agent, url, stateless("tools/call", { name: "get-env", arguments: {} }));
-    assert.doesNotMatch(`${denied.text} ${String(denied.headers["www-authenticate"])}`, /scope/);
-    assert.equal(tool.seen.length, 0);
-  });
-
-  test("a scope that would write into the header is no decision, and is denied without one", async () => {
-    const answer = await post(agent, `${g.url}/odd`, stateless("tools/call", ECHO));
-    assert.deepEqual(errorOf(answer), [403, 7, -32_003, "access_denied"]);
-    assert.match(String(answer.headers["www-authenticate"]), /^DPoP resource_metadata="[^"]+"$/);
-    const id = String(answer.headers["x-cordon-request-id"]);
-    const mine = (line: Record<string, unknown>): boolean => line["request_id"] === id;
-    assert.equal((await g.lines("access", mine)).find(mine)?.["reason"], "policy.malformed_decision");
   });
 
   test("a tool, a prompt and a resource that the purpose does not cover are denied by name", async () => {
