@@ -36,8 +36,10 @@ export function filterAnswer(
     const sealed = own ? s.sessions.seal(judged.route.config.name, judged.agent, id) : null;
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
+  const lastEvent: ForwardRequest["lastEvent"] = (denial) =>
+    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, []);
   const judge = messageJudge(s, x, judged);
-  if (call.lists.length === 0 && redact.length === 0 && judge === null) return { mapHead };
+  if (call.lists.length === 0 && redact.length === 0 && judge === null) return { mapHead, lastEvent };
   /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
   const driftedOf = (list: McpList, page: ToolsPage): ReadonlySet<string> =>
     list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, page) : NOTHING;
@@ -88,7 +90,7 @@ export function filterAnswer(
     mapHead,
     filterMessage,
     unreadable: unreadableOf(judge !== null, redact.length > 0),
-    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),
+    lastEvent,
     // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };

@@ -54,7 +54,7 @@ export interface ForwardRequest {
    * of it is read: no other body passes, and who did not GET the stream is not told its events' ids.
    */
   readonly unreadable?: Unreadable;
-  /** The data of the last event of a stream that the filter ends; undefined where nobody waits for one. */
+  /** The data of the last event of a stream that is cut here; undefined where nobody waits for one. */
   readonly lastEvent?: (denial: Denial) => string | undefined;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
   readonly beforeEventStream?: () => Denial | null;
