@@ -14,12 +14,13 @@ import { judgeSamples, minutesOf, type Sample } from "./judge-samples.ts";
 import { createOperators, type Operators } from "./operate.ts";
 import { machineFacts } from "../rows.ts";
 import type { LoadSecond, LoadTask } from "./run-load.ts";
-import { soakSections } from "./soak-config.ts";
+import { GATEWAY_ENVIRONMENT, soakSections } from "./soak-config.ts";
 import { auditBytesIn, fitsOnDisk, heldBy, isDiskShort, sizeOf, trimLogs } from "./watch-process.ts";
 
 const USAGE = `npm run soak -- [options]
   --minutes N       how long the load lasts; default 10, which stands for an hour
   --agents-per-s N  new agents, each with a key and a token, a second; default 100
+  --malloc-default  the gateway without the setting of malloc that its image has
   --folder PATH     where the gateway writes; default: the folder for temporary files
   --json            one line of JSON instead of the table
 `;
@@ -36,6 +37,8 @@ interface SoakOptions {
   readonly minutes: number;
   readonly agentsPerS: number;
   readonly folder: string;
+  /** Without GATEWAY_ENVIRONMENT. */
+  readonly mallocDefault: boolean;
   readonly json: boolean;
 }
 
@@ -75,6 +78,7 @@ async function startAll(processes: ChildProcesses, folder: string, options: Soak
   const complaints = new Map<string, number>();
   const gateway = await processes.start(NODE, [COMMAND, "start", "--config", file], {
     cores: cores.gateway,
+    env: options.mallocDefault ? {} : GATEWAY_ENVIRONMENT,
     ready: /"ready"/,
     onOutput: lineReader((line) => {
       const { level, message, why } = JSON.parse(line) as { level?: string; message?: string; why?: string };
@@ -224,13 +228,14 @@ function readOptions(words: readonly string[]): SoakOptions | undefined {
         minutes: { type: "string", default: "10" },
         "agents-per-s": { type: "string", default: "100" },
         folder: { type: "string", default: tmpdir() },
+        "malloc-default": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
     });
     const minutes = Number(values.minutes);
     const agentsPerS = Number(values["agents-per-s"]);
     if (!(minutes > 0 && minutes <= 600) || !(agentsPerS >= 1 && agentsPerS <= 1000)) return undefined;
-    return { minutes, agentsPerS, folder: values.folder, json: values.json };
+    return { minutes, agentsPerS, folder: values.folder, mallocDefault: values["malloc-default"], json: values.json };
   } catch {
     return undefined;
   }

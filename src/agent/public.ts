@@ -17,4 +17,5 @@ export {
   type LauncherOptions,
   type LaunchRequest,
 } from "./create-launcher.ts";
+export { createOAuthFetch, type OAuthFetchOptions } from "./create-oauth-fetch.ts";
 export { type McpTransportOptions, mcpTransportOptions } from "./mcp-options.ts";

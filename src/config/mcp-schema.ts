@@ -1,5 +1,6 @@
-// In: the schema of an origin. Out: the schema of `routes[].mcp`.
+// In: nothing. Out: the schema of `routes[].mcp`.
 import { z } from "zod";
+import { origin } from "./schema-values.ts";
 
 /** Of a route that says nothing of it. */
 export const TOOL_PINS = { pin: "first_use", on_drift: "block" } as const;
@@ -17,17 +18,15 @@ const toolPins = z.strictObject({
     .describe("`block`: a tool that is new or not as it was pinned is neither shown nor callable until accepted."),
 });
 
-export function createMcpSchema<T extends z.ZodType>(origin: T) {
-  return z.strictObject({
-    versions: z
-      .array(z.enum(["2025-11-25", "2026-07-28"]))
-      .min(1)
-      .default(["2025-11-25", "2026-07-28"])
-      .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
-    allowed_origins: z
-      .array(origin)
-      .default([])
-      .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
-    tools: toolPins.prefault({}),
-  });
-}
+export const mcp = z.strictObject({
+  versions: z
+    .array(z.enum(["2025-11-25", "2026-07-28"]))
+    .min(1)
+    .default(["2025-11-25", "2026-07-28"])
+    .describe("Versions of MCP that are spoken here; without 2025-11-25 only POST is."),
+  allowed_origins: z
+    .array(origin)
+    .default([])
+    .describe("Origins of web pages that may call, beside `public_origins`; any other `Origin` is refused."),
+  tools: toolPins.prefault({}),
+});

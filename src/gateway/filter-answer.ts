@@ -35,7 +35,9 @@ export function filterAnswer(
     const sealed = own ? s.sessions.seal(judged.route.config.name, judged.agent, id) : null;
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
-  if (call.lists.length === 0 && redact.length === 0) return { mapHead };
+  const lastEvent: ForwardRequest["lastEvent"] = (denial) =>
+    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, []);
+  if (call.lists.length === 0 && redact.length === 0) return { mapHead, lastEvent };
   const read = (message: Buffer) => readMessage(s, judged.route, call.lists, message);
   type Read = NonNullable<ReturnType<typeof read>>;
   /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
@@ -78,7 +80,7 @@ export function filterAnswer(
       return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
     },
     redactsMessages: redact.length > 0,
-    lastEvent: (denial) => (call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, [])),
+    lastEvent,
     // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };

@@ -157,7 +157,7 @@ export async function judge(
     }
     mcp = read.value;
     // What policy is asked about is a tool that is as it was pinned, with arguments that it takes.
-    const unfit = s.tools.check(route, mcp.action.call);
+    const unfit = s.tools.check(route, mcp.action.call, mcpHead.value.headers.parameters);
     if (unfit !== null) return refuse(unfit);
   }
   const described = operation?.value.withBody(body.value.kind === "json" ? body.value.value : undefined);

@@ -2,8 +2,11 @@
 // and why a call of one is denied. What is new is told to the supervisor, who decides for all threads.
 // Trusts: nothing of a server. The thread blocks by what it has seen itself before the supervisor has answered.
 import { checkArguments } from "../action/mcp/check-arguments.ts";
+import { SESSION_VERSION } from "../action/mcp/methods.ts";
 import type { McpCall } from "../action/mcp/read-call.ts";
-import { defineTool, type ToolDefinition } from "../action/mcp/tool-definition.ts";
+import type { McpHeaders } from "../action/mcp/read-headers.ts";
+import { checkParameters } from "../action/mcp/parameter-headers.ts";
+import { defineTool, inputOf, type ToolDefinition } from "../action/mcp/tool-definition.ts";
 import { ToolPins } from "../action/mcp/tool-pins.ts";
 import { TOOL_PINS } from "../config/mcp-schema.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,8 +18,8 @@ import type { Route } from "./services.ts";
 import type { FromThread, ToolsDelta, ToolsOfAll } from "./thread-messages.ts";
 
 export interface ToolGate {
-  /** Before policy: is the tool as it was pinned, and do the arguments fit its schema? */
-  check(route: Route, call: McpCall): Denial | null;
+  /** Before policy: is the tool as it was pinned, do the arguments fit its schema, and do the headers repeat them? */
+  check(route: Route, call: McpCall, parameters: McpHeaders["parameters"]): Denial | null;
   /** What a tool is known by; null where nothing can be, undefined where the route pins nothing. Depends on the item alone. */
   define(
     route: Route,
@@ -64,7 +67,7 @@ export function createToolGate(options: {
 }): ToolGate {
   const { config, start, epoch, readControl, nowMs, notify } = options;
   const routes = new Map<number, PinnedRoute>();
-  const schemas = new WeakMap<ToolDefinition, unknown>();
+  const inputs = new WeakMap<ToolDefinition, ReturnType<typeof inputOf>>();
   let serial = start.serial;
   for (const [index, { kind, mcp, name }] of config.routes.entries()) {
     const tools = mcp?.tools ?? TOOL_PINS;
@@ -84,32 +87,36 @@ export function createToolGate(options: {
     return route;
   }
 
-  function schemaOf(definition: ToolDefinition): unknown {
-    let schema = schemas.get(definition);
-    if (schema === undefined) {
-      schema = (JSON.parse(definition.text) as { readonly inputSchema?: unknown }).inputSchema ?? true;
-      schemas.set(definition, schema);
+  function checkCall(definition: ToolDefinition, call: McpCall, parameters: McpHeaders["parameters"]): Denial | null {
+    let input = inputs.get(definition);
+    if (input === undefined) {
+      input = inputOf(definition);
+      inputs.set(definition, input);
     }
-    return schema;
+    const fault = checkArguments(input.schema, call.arguments);
+    if (fault !== null) return deny("mcp.arguments_invalid", fault.slice(0, FAULT_CHARACTERS_MAX));
+    // Of a tool that marks what it may not, no header can be told to be right.
+    if (input.marks === null) return refuseAny(parameters);
+    const other = checkParameters(input.marks, call.arguments, parameters, call.version !== SESSION_VERSION);
+    return other === null ? null : deny("mcp.header_mismatch", other.slice(0, FAULT_CHARACTERS_MAX));
   }
 
   return {
-    check({ index }, call) {
+    check({ index }, call, parameters) {
       if (call.method !== "tools/call" || call.item === undefined) return null;
       const route = current(index);
-      if (route === undefined) return null;
+      if (route === undefined) return refuseAny(parameters);
       const { pins, blocks, acceptedOnly } = route;
       const record = pins.find(call.item.name);
       if (record === undefined) {
         // Nothing was ever listed here: what the tool is can only be taken on trust.
         const isFirst = !acceptedOnly && pins.isEmpty && !pins.complete;
-        return isFirst || !blocks ? null : deny("mcp.tool_unknown");
+        return isFirst || !blocks ? refuseAny(parameters) : deny("mcp.tool_unknown");
       }
       if (blocks && record.pinned === null) return deny("mcp.tool_unknown", "not accepted");
       if (blocks && record.seen !== null) return deny("mcp.tool_drifted");
       const definition = record.seen ?? record.pinned;
-      const fault = definition === null ? null : checkArguments(schemaOf(definition), call.arguments);
-      return fault === null ? null : deny("mcp.arguments_invalid", fault.slice(0, FAULT_CHARACTERS_MAX));
+      return definition === null ? refuseAny(parameters) : checkCall(definition, call, parameters);
     },
 
     define({ index }, name, value, text) {
@@ -168,6 +175,11 @@ export function createToolGate(options: {
       pins.progress(delta.firstMs, delta.complete);
     },
   };
+}
+
+/** Where no schema says which argument a header repeats, it may tell others what policy was not asked about. */
+function refuseAny(parameters: McpHeaders["parameters"]): Denial | null {
+  return parameters.size === 0 ? null : deny("mcp.header_mismatch", "no schema to compare Mcp-Param-* by");
 }
 
 function textOrNull(value: unknown): string | null {

@@ -14,12 +14,15 @@ const AGENTS_MAX = 140_000;
 /** A control character in a name could forge a line of a log. */
 const PRINCIPAL = /^[a-z][a-z0-9_-]{0,62}:(?:\*|[^\p{Cc}\u2028\u2029*]{1,255})$/u;
 
-const name = z.string().regex(APPLICATION_NAME, "use lower-case letters, digits, `-` and `_`, at most 63 characters");
+/** Of an application, and of all that a configuration names. */
+export const nameSchema = z
+  .string()
+  .regex(APPLICATION_NAME, "use lower-case letters, digits, `-` and `_`, at most 63 characters");
 
 /** All that an application may ever grant. */
 export const ceilingMembers = {
   orchestrations: z
-    .array(z.union([name, z.literal("*")]))
+    .array(z.union([nameSchema, z.literal("*")]))
     .min(1)
     .describe("Names under which it may launch agents; `*` for any."),
   scope: z
@@ -47,7 +50,7 @@ export const ceilingMembers = {
 
 /** An application as the operators' API takes it, with its public keys inside. */
 export const applicationSchema = z.strictObject({
-  name,
+  name: nameSchema,
   jwks: z.looseObject({ keys: z.array(z.record(z.string(), z.unknown())).min(1).max(16) }),
   ...ceilingMembers,
 });

@@ -16,19 +16,24 @@ interface Algorithm {
 }
 
 /** RFC 7518 section 3, RFC 8037 and RFC 9864. `EdDSA` means Ed25519 here: no other curve is accepted. */
-const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
-  ["ES256", { kind: "P-256", hash: "sha256", signatureBytes: 64 }],
-  ["ES384", { kind: "P-384", hash: "sha384", signatureBytes: 96 }],
-  ["ES512", { kind: "P-521", hash: "sha512", signatureBytes: 132 }],
-  ["EdDSA", { kind: "Ed25519", hash: null, signatureBytes: 64 }],
-  ["Ed25519", { kind: "Ed25519", hash: null, signatureBytes: 64 }],
-  ["PS256", { kind: "RSA", hash: "sha256", pss: true }],
-  ["PS384", { kind: "RSA", hash: "sha384", pss: true }],
-  ["PS512", { kind: "RSA", hash: "sha512", pss: true }],
-  ["RS256", { kind: "RSA", hash: "sha256" }],
-  ["RS384", { kind: "RSA", hash: "sha384" }],
-  ["RS512", { kind: "RSA", hash: "sha512" }],
-]);
+const TABLE = {
+  ES256: { kind: "P-256", hash: "sha256", signatureBytes: 64 },
+  ES384: { kind: "P-384", hash: "sha384", signatureBytes: 96 },
+  ES512: { kind: "P-521", hash: "sha512", signatureBytes: 132 },
+  EdDSA: { kind: "Ed25519", hash: null, signatureBytes: 64 },
+  Ed25519: { kind: "Ed25519", hash: null, signatureBytes: 64 },
+  PS256: { kind: "RSA", hash: "sha256", pss: true },
+  PS384: { kind: "RSA", hash: "sha384", pss: true },
+  PS512: { kind: "RSA", hash: "sha512", pss: true },
+  RS256: { kind: "RSA", hash: "sha256" },
+  RS384: { kind: "RSA", hash: "sha384" },
+  RS512: { kind: "RSA", hash: "sha512" },
+} as const satisfies Record<string, Algorithm>;
+
+/** All that can be verified. Which of them are accepted is said by a configuration or a standard. */
+export const VERIFIED_ALGORITHMS = Object.keys(TABLE) as readonly (keyof typeof TABLE)[];
+
+const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>(Object.entries(TABLE));
 
 /** Whether a key may be used with `alg`: the key type fits, and the JWK's own `alg`, if any, is the same. */
 export function keyFits(key: { readonly kind: KeyKind; readonly alg: string | undefined }, alg: string): boolean {

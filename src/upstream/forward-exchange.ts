@@ -1,11 +1,12 @@
 // In: one judged exchange. Out: undici's callbacks turned into a streamed response and one outcome.
 // Trusts: undici's order of callbacks; nothing that the tool sends.
 import type { ServerResponse } from "node:http";
-import { PassThrough } from "node:stream";
+import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { type Denial, deny } from "../errors.ts";
 import { BodyHash } from "./body-hash.ts";
-import { DISCARD_BYTES_MAX, discardUpload } from "./discard-upload.ts";
+import { checkResponseHead, declaredLength } from "./check-response-head.ts";
+import { ClientResponse } from "./client-response.ts";
 import { DenialError, failureOf } from "./failure-of.ts";
 import type { CutOptions, ForwardHandle, ForwardOutcome, ForwardRequest } from "./forwarder.ts";
 import {
@@ -15,10 +16,11 @@ import {
   responseHeaders,
   trailerFields,
 } from "./header-rules.ts";
-import { checkRedactable } from "./check-redactable.ts";
 import { EventFilter } from "./event-filter.ts";
-import { type KeptBytes, KeptResponse, tooLargeToRedact } from "./kept-response.ts";
-import { isEventStream, messageBodyOf } from "./message-filter.ts";
+import { EventPlace } from "./event-place.ts";
+import { type KeptBytes, KeptResponse } from "./kept-response.ts";
+import { isEventStream, isPlainEventStream, messageBodyOf } from "./message-filter.ts";
+import { Upload } from "./upload.ts";
 import type { Waiter } from "./wait-queue.ts";
 
 /** 1xx answers before the real one: a tool that sends more keeps the headers timeout from ever passing. */
@@ -33,6 +35,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   readonly done: Promise<ForwardOutcome>;
   readonly #request: ForwardRequest;
   readonly #response: ServerResponse;
+  readonly #client: ClientResponse;
   readonly #redact: readonly string[];
   readonly #startedAt = performance.now();
   readonly #requestBody = new BodyHash();
@@ -42,6 +45,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
   #events: EventFilter | null = null;
+  /** Set when they pass as they are, and a last one may have to be put behind them. */
+  #place: EventPlace | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
   #controller: Dispatcher.DispatchController | null = null;
   #settled = false;
@@ -52,23 +57,17 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #status: number | null = null;
   #upstreamMs: number | null = null;
   #contentLength = -1;
-  #responseStarted = false;
-  #responseEnded = false;
-  /** The answer says `Connection: close`: what may be left of the upload is too much to be read. */
-  #closing = false;
-  /** Its end is held back until the client has had time to read it. */
-  #endHeld = false;
   #informational = 0;
   /** Set when the response is withheld: the tool is followed to its outcome, the caller gets the denial. */
   #withheld: Denial | null = null;
   #queueTimer: NodeJS.Timeout | null = null;
-  #stallTimer: NodeJS.Timeout | null = null;
-  #upload: PassThrough | null = null;
+  #upload: Upload | null = null;
 
   constructor(request: ForwardRequest, keptBytes: KeptBytes) {
     this.#request = request;
     this.#keptBytes = keptBytes;
     this.#response = request.response;
+    this.#client = new ClientResponse(request.response);
     this.#redact = request.redact ?? [];
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -122,9 +121,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   cut(denial: Denial, options?: CutOptions): void {
     if (this.#settled) return;
-    const follow = options?.follow === true && this.#requestComplete && !this.#responseStarted;
+    const follow = options?.follow === true && this.#requestComplete && !this.#client.started;
     if (follow && !SAFE_METHODS.has(this.#request.method)) this.#withheld = denial;
-    else this.#fail(denial);
+    else this.#endEvents(denial);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -164,6 +163,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#fail(filtered);
       return;
     }
+    this.#contentLength = declaredLength(headers);
     const denial = this.#checkHead(status, headers) ?? this.#checkEventStream(headers);
     if (denial !== null) {
       this.#fail(denial);
@@ -196,17 +196,14 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     } else if (this.#events !== null) {
       const out = this.#events.push(chunk);
       if ("reason" in out) this.#endEvents(out);
-      else if (out.length === 0) this.#response.flushHeaders();
-      else if (!this.#response.write(out)) {
-        controller.pause();
-        this.#waitForClient(controller);
-      }
+      else if (out.length === 0) this.#client.flushHead();
+      else this.#write(controller, out);
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#end(chunk);
-    } else if (!this.#response.write(chunk)) {
-      controller.pause();
-      this.#waitForClient(controller);
+    } else {
+      this.#place?.push(chunk);
+      this.#write(controller, chunk);
     }
   }
 
@@ -221,7 +218,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#sendRedacted(this.#kept);
       return;
     }
-    if (!this.#responseEnded) {
+    if (!this.#client.ended) {
       const fields = trailerFields(trailers ?? {});
       if (fields.length > 0 && this.#contentLength === -1) this.#response.addTrailers(fields);
       this.#end();
@@ -232,7 +229,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
     this.#giveTurnBack();
     if (this.#settled) return;
-    this.#endResponse();
+    this.#client.cut();
     this.#settle(this.#withheld ?? failureOf(error));
   }
 
@@ -243,16 +240,13 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   #checkHead(status: number, headers: ParsedHeaders): Denial | null {
-    const coding = headers["transfer-encoding"];
-    // undici undoes `chunked` only; another coding would be lost with the header that names it.
-    if (coding !== undefined && String(coding).toLowerCase() !== "chunked")
-      return deny("upstream.protocol", "transfer coding");
-    const length = headers["content-length"];
-    if (typeof length === "string" && coding === undefined) this.#contentLength = Number(length);
-    if (this.#mayHaveBody() && this.#contentLength > this.#request.responseBytesMax)
-      return deny("upstream.response_too_large");
-    if (this.#redact.length === 0 || !this.#mayHaveBody()) return null;
-    return this.#contentLength > this.#request.redactBytesMax ? tooLargeToRedact() : checkRedactable(status, headers);
+    const { responseBytesMax: bytesMax, redactBytesMax } = this.#request;
+    const redacts = this.#redact.length > 0;
+    return checkResponseHead(status, headers, {
+      expected: this.#mayHaveBody(),
+      bytesMax,
+      redactBytesMax: redacts ? redactBytesMax : undefined,
+    });
   }
 
   #checkEventStream(headers: ParsedHeaders): Denial | null {
@@ -272,20 +266,17 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #startResponse(headers: ParsedHeaders): void {
     const out = responseHeaders(headers, this.#request.responseHeaders ?? NO_HEADERS, this.#changesBody());
     const streaming = this.#contentLength === -1 && this.#mayHaveBody();
+    if (streaming && this.#request.lastEvent !== undefined && isPlainEventStream(headers))
+      this.#place = new EventPlace();
     this.#writeHead(out, streaming);
     // A stream's head must not wait for its first event; where body bytes came with the head, they leave together.
-    if (streaming) process.nextTick(flushUnlessWritten, this.#response, this.#responseBody);
+    if (streaming) process.nextTick(flushUnlessWritten, this.#client, this.#responseBody);
   }
 
   #writeHead(headers: string[], streaming: boolean): void {
     const status = this.#status as number;
     this.#request.onResponseStart?.(status, streaming);
-    this.#responseStarted = true;
-    if (this.#uploadRest() > DISCARD_BYTES_MAX) {
-      this.#closing = true;
-      headers.push("connection", "close");
-    }
-    this.#response.writeHead(status, headers);
+    this.#client.writeHead(status, headers, this.#uploadRest());
   }
 
   #sendRedacted(kept: KeptResponse): void {
@@ -302,78 +293,45 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   #end(chunk?: Buffer): void {
-    this.#responseEnded = true;
-    // Node closes a connection at the end of its last answer, and what the client still sends would then reset it.
-    this.#endHeld = this.#closing && this.#uploadRest() > 0;
-    if (!this.#endHeld) this.#response.end(chunk);
-    else if (chunk !== undefined) this.#response.write(chunk);
+    this.#client.end(chunk, this.#uploadRest());
   }
 
   /** A caller that does not read holds a connection and buffers: its patience is the same as a silent tool's. */
-  #waitForClient(controller: Dispatcher.DispatchController): void {
-    const denial = deny("exchange.client_closed", "the client stopped reading");
-    this.#stallTimer ??= setTimeout(() => this.#fail(denial), this.#request.target.bodyIdleTimeoutMs);
-    this.#response.once("drain", () => {
-      if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
-      this.#stallTimer = null;
+  #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#client.write(chunk)) return;
+    controller.pause();
+    const resume = (): void => {
       if (!this.#settled) controller.resume();
-    });
+    };
+    const denial = deny("exchange.client_closed", "the client stopped reading");
+    this.#client.whenRead(this.#request.target.bodyIdleTimeoutMs, resume, () => this.#fail(denial));
   }
 
-  /**
-   * undici destroys a body stream when the tool fails. The client's own stream would take its socket along, and with it
-   * the answer that says what went wrong; so undici gets a stream between.
-   */
-  #openUpload(headers: string[]): PassThrough | null {
+  #openUpload(headers: string[]): Readable | null {
     const { body, bodyLength } = this.#request;
     if (body === null || body instanceof Uint8Array) return null;
     if (bodyLength !== undefined) headers.push("content-length", String(bodyLength));
-    const upload = new PassThrough();
-    this.#upload = upload;
-    upload.on("error", noop); // reported by undici as the exchange's own error
-    body.pipe(upload);
-    return upload;
+    this.#upload = new Upload(body, bodyLength);
+    return this.#upload.stream;
   }
 
-  /** Bytes of the upload that may still come; infinite where the client declared no length. */
   #uploadRest(): number {
-    const { body, bodyLength } = this.#request;
-    if (this.#upload === null || body === null || body instanceof Uint8Array) return 0;
-    if (body.readableEnded || ("complete" in body && body.complete === true)) return 0;
-    return bodyLength === undefined ? Number.POSITIVE_INFINITY : bodyLength - this.#requestBody.bytes;
-  }
-
-  /** The answer is there, from the tool or from the gateway, and the client may still be sending. */
-  #leaveUpload(): void {
-    const { body } = this.#request;
-    if (this.#upload === null || body === null || body instanceof Uint8Array) return;
-    body.unpipe(this.#upload);
-    const { socket, destroyed } = this.#response;
-    if (destroyed || socket === null) return;
-    const done = (whole: boolean): void => {
-      if (this.#endHeld) this.#response.end();
-      else if (!whole) socket.destroySoon();
-    };
-    if (this.#uploadRest() === 0) done(true);
-    else discardUpload(body, done);
+    return this.#upload === null ? 0 : this.#upload.rest(this.#requestBody.bytes);
   }
 
   readonly #onClientClose = (): void => {
     // A write that is followed to its outcome is not the client's to break off any more.
     if (this.#withheld !== null) return;
-    if (!this.#settled && !this.#responseEnded) this.#fail(deny("exchange.client_closed"));
+    if (!this.#settled && !this.#client.ended) this.#fail(deny("exchange.client_closed"));
   };
 
-  /** Says in a last event why no more come. A client that does not read gets none: it would hold the connection. */
+  /** As `#fail`, of a response that may be a stream of events. */
   #endEvents(denial: Denial): void {
-    const { socket, writableNeedDrain } = this.#response;
-    const last = this.#events === null || writableNeedDrain ? undefined : this.#request.lastEvent?.(denial);
-    if (last !== undefined && socket !== null && this.#responseStarted) {
-      this.#response.write(`data: ${last}\n\n`, () => socket.destroySoon());
-      // Not the end that a whole answer has: for who counts chunks, it is a cut one still.
-      this.#responseEnded = true;
-      const impatient = setTimeout(() => socket.destroy(), this.#request.target.bodyIdleTimeoutMs);
-      socket.once("close", () => clearTimeout(impatient));
+    // What the filter lets out are whole events.
+    const ending = this.#events === null ? (this.#place?.ending ?? null) : "";
+    if (ending !== null) {
+      const last = (): string | undefined => this.#request.lastEvent?.(denial);
+      this.#client.endWithEvent(ending, last, this.#request.target.bodyIdleTimeoutMs);
     }
     this.#fail(denial);
   }
@@ -381,19 +339,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   /** Ends the exchange on both sides. */
   #fail(denial: Denial): void {
     if (this.#settled) return;
-    this.#endResponse();
+    this.#client.cut();
     this.#settle(denial);
     this.#controller?.abort(new DenialError(denial));
-    this.#upload?.destroy();
-  }
-
-  /** A response that has started must not look complete: its socket is destroyed. */
-  #endResponse(): void {
-    if (!this.#responseStarted || this.#responseEnded) return;
-    const { socket, req } = this.#response;
-    // Before HTTP/1.1 the end of the connection is the end of the body: only a reset says otherwise.
-    if (req.httpVersionMinor === 0 && socket !== null && !("encrypted" in socket)) socket.resetAndDestroy();
-    this.#response.destroy();
+    this.#upload?.stream.destroy();
   }
 
   #settle(failure: Denial | null): void {
@@ -403,16 +352,16 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       clearTimeout(this.#queueTimer);
       this.#request.target.queue.abandon(this);
     }
-    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    this.#client.giveUpWaiting();
     this.#kept?.release();
     this.#events?.release();
-    this.#leaveUpload();
+    if (this.#upload !== null) this.#client.leaveUpload(this.#upload, this.#requestBody.bytes);
     this.#resolve({
       sent: this.#sent,
       requestComplete: this.#requestComplete,
       status: this.#status,
       failure,
-      responseStarted: this.#responseStarted,
+      responseStarted: this.#client.started,
       requestBytes: this.#requestBody.bytes,
       responseBytes: this.#responseBody.bytes,
       requestSha256: this.#requestBody.hex(),
@@ -426,8 +375,8 @@ function withCredential(identity: HeaderPairs, credential: readonly [string, str
   return [...identity.filter(([name]) => name !== credential[0]), credential];
 }
 
-function flushUnlessWritten(response: ServerResponse, body: BodyHash): void {
-  if (body.bytes === 0 && !response.writableEnded && !response.destroyed) response.flushHeaders();
+function flushUnlessWritten(client: ClientResponse, body: BodyHash): void {
+  if (body.bytes === 0) client.flushHead();
 }
 
 function noop(): void {}

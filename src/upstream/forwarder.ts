@@ -50,7 +50,7 @@ export interface ForwardRequest {
   readonly filterMessage?: FilterData;
   /** `filterMessage` removes values: no other body passes, and who did not GET the stream is not told its events' ids. */
   readonly redactsMessages?: boolean;
-  /** The data of the last event of a stream that the filter ends; undefined where nobody waits for one. */
+  /** The data of the last event of a stream that is cut here; undefined where nobody waits for one. */
   readonly lastEvent?: (denial: Denial) => string | undefined;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
   readonly beforeEventStream?: () => Denial | null;

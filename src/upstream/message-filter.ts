@@ -15,6 +15,15 @@ export function isEventStream(headers: ParsedHeaders): boolean {
   return EVENT_STREAM.test(String(headers["content-type"] ?? ""));
 }
 
+/** One that can be read, and written on. */
+export function isPlainEventStream(headers: ParsedHeaders): boolean {
+  return isEventStream(headers) && isPlain(headers);
+}
+
+function isPlain({ "content-encoding": coding }: ParsedHeaders): boolean {
+  return coding === undefined || coding === "identity";
+}
+
 /** To redact, no body passes unread: the value may stand in an error page too. */
 export function messageBodyOf(
   status: number,
@@ -22,9 +31,7 @@ export function messageBodyOf(
   refusal: "upstream.cannot_filter" | "upstream.cannot_redact",
 ): MessageBody | Denial {
   const type = String(headers["content-type"] ?? "");
-  const coding = headers["content-encoding"];
-  const plain = coding === undefined || coding === "identity";
-  if (isEventStream(headers)) return plain ? "events" : deny(refusal, "encoded");
+  if (isEventStream(headers)) return isPlain(headers) ? "events" : deny(refusal, "encoded");
   if (JSON_TYPE.test(type)) {
     const denial = checkRedactable(status, headers);
     return denial === null ? "whole" : deny(refusal, denial.detail);

@@ -1,14 +1,10 @@
 // The public MCP conformance suite against a server written here, directly and through the gateway: the gateway adds no
 // failure. The suite knows nothing of Cordon; the sidecar adds its token and proofs. Issuer, gateway and policies are real.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
 import { MCP_VERSIONS, type McpVersion } from "../../src/action/mcp/methods.ts";
 import { startAgent } from "../../src/agent/create-agent.ts";
 import { createSidecar, type Sidecar } from "../../src/agent/create-sidecar.ts";
@@ -17,13 +13,12 @@ import { startAgentGateway } from "../fixtures/agent-gateway.ts";
 import { offeredNames } from "../fixtures/mcp-conformance-offer.ts";
 import { type ConformanceServer, startConformanceServer } from "../fixtures/mcp-conformance-server.ts";
 import { mcpRoute } from "../fixtures/mcp-route.ts";
+import { failuresOf, passedOf, runMcpSuite, scenarioOf, scenariosOf, type SuiteRun } from "../fixtures/mcp-suite.ts";
 
 const root = packageRoot(import.meta.url);
 const page = readFileSync(join(root, "docs", "mcp.md"), "utf8");
-const suite = dirname(fileURLToPath(import.meta.resolve("@modelcontextprotocol/conformance/package.json")));
 /** A run takes three to six seconds on an idle machine, and there are four. */
 const LIMIT = { timeout: 100_000 };
-const RUN_MS_MAX = 45_000;
 /** Its probes wait half a second by the clock for an answer; where a machine is too busy for that, it is asked again. */
 const TIMED_SCENARIO = "server-stateless";
 const RUNS_MAX = 3;
@@ -42,78 +37,16 @@ const DELIBERATE: readonly { readonly version: McpVersion; readonly check: strin
   },
 ];
 
-type Verdict = "passed" | "failed";
-interface Run {
-  /** By scenario and check. A check that only informs, or was not applicable, is no verdict. */
-  readonly checks: ReadonlyMap<string, Verdict>;
-  readonly said: string;
-}
-
-async function runSuite(url: string, version: McpVersion): Promise<Run> {
+async function runSuite(url: string, version: McpVersion): Promise<SuiteRun> {
   for (let runs = 1; ; runs++) {
     const run = await runOnce(url, version);
     if (runs === RUNS_MAX || !failuresOf(run).some((check) => scenarioOf(check) === TIMED_SCENARIO)) return run;
   }
 }
 
-async function runOnce(url: string, version: McpVersion): Promise<Run> {
-  const folder = mkdtempSync(join(tmpdir(), "cordon-mcp-suite-"));
-  try {
-    const loopback = new URL("../../examples/demo/loopback-only.ts", import.meta.url).href;
-    const options = ["server", "--url", url, "--requirements", version, "--output-dir", folder, "--timeout", "20000"];
-    const child = spawn(process.execPath, ["--import", loopback, join(suite, "dist", "index.js"), ...options], {
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: RUN_MS_MAX,
-      killSignal: "SIGKILL",
-    });
-    let said = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (part) => (said += part));
-    await once(child, "close");
-    return { checks: readChecks(folder), said };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-interface Check {
-  readonly id: string;
-  readonly name: string;
-  readonly status: "SUCCESS" | "FAILURE" | "WARNING" | "SKIPPED" | "INFO";
-}
-
-function readChecks(folder: string): Map<string, Verdict> {
-  const verdicts = new Map<string, Verdict>();
-  for (const run of readdirSync(folder)) {
-    const scenario = /^server-(.*)-\d{4}-\d\d-\d\dT/.exec(run)?.[1] ?? run;
-    for (const { id, name, status } of JSON.parse(readFileSync(join(folder, run, "checks.json"), "utf8")) as Check[]) {
-      if (status === "INFO" || status === "SKIPPED") continue;
-      const key = `${scenario}: ${id} (${name})`;
-      // A check may be made many times; it has passed when it always has.
-      const failed = status !== "SUCCESS" || verdicts.get(key) === "failed";
-      verdicts.set(key, failed ? "failed" : "passed");
-    }
-  }
-  return verdicts;
-}
-
-/** Every scenario that the version asks for, and those that the suite runs beside them, without extensions. */
-function scenariosOf(version: McpVersion): string[] {
-  const text = readFileSync(join(suite, "requirements", `${version}.yaml`), "utf8");
-  const { server, not_scored: others } = parse(text) as {
-    server: string[];
-    not_scored: { scenario: string; leg: string; reason: string }[];
-  };
-  const more = others.filter(({ leg, reason }) => leg === "server" && reason !== "extension");
-  return [...server, ...more.map(({ scenario }) => scenario)].sort();
-}
-
-const scenarioOf = (check: string): string => check.slice(0, check.indexOf(":"));
-const failuresOf = ({ checks }: Run): string[] => [...checks].flatMap(([key, is]) => (is === "failed" ? [key] : []));
-
-/** Of the checks in these scenarios: those that passed, and all. */
-function passedOf({ checks }: Run, scenarios: readonly string[]): [number, number] {
-  const verdicts = [...checks].filter(([check]) => scenarios.includes(scenarioOf(check))).map(([, verdict]) => verdict);
-  return [verdicts.filter((verdict) => verdict === "passed").length, verdicts.length];
+function runOnce(url: string, version: McpVersion): Promise<SuiteRun> {
+  const loopback = new URL("../../examples/demo/loopback-only.ts", import.meta.url).href;
+  return runMcpSuite("server", ["--url", url, "--requirements", version], ["--import", loopback]);
 }
 
 /** The committed data, in which this server stands for `everything`: an agent may use all that it offers. */
@@ -165,7 +98,7 @@ describe("the public MCP conformance suite", LIMIT, () => {
     test(`${version}: the gateway adds no failure to those of the server itself`, async () => {
       const plain = await runSuite(direct.url, version);
       const guarded = await runSuite(`${sidecar.baseUrl}/mcp`, version);
-      const wanted = scenariosOf(version);
+      const wanted = scenariosOf(version, "server", false);
       const ran = new Set([...plain.checks.keys()].map(scenarioOf));
       assert.deepEqual(
         wanted.filter((scenario) => !ran.has(scenario)),

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport, StreamableHTTPError } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { type CreateMessageRequest, CreateMessageRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+import { type CreateMessageRequest, CreateMessageRequestSchema, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
 import { mcpRoute } from "../fixtures/mcp-route.ts";
 import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
@@ -121,6 +121,24 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
     const cancelled = (line: Record<string, unknown>): boolean =>
       JSON.stringify(line).includes("notifications/cancelled");
     assert.ok((await g.lines("decision", cancelled)).some(cancelled));
+  });
+
+  test("a call whose answer is a stream is an error for it as soon as its agent is blocked", async () => {
+    const blocked = await g.agent({ task: "blocked-task" });
+    const other = await connect(blocked);
+    const call = { name: "trigger-long-running-operation", arguments: { duration: 30, steps: 300 } };
+    const block = (): void => {
+      const change = { id: blocked.id, mode: "blocked", reason: "a test of streams" };
+      void g.operate("PUT", "/v1/containment/agent", change);
+    };
+    await assert.rejects(
+      other.client.callTool(call, undefined, { onprogress: block }),
+      (error) =>
+        error instanceof McpError &&
+        error.code === -32_003 &&
+        (error.data as { readonly code: unknown }).code === "blocked",
+    );
+    await other.client.close();
   });
 
   test("a session of another agent is not there for it", async () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
+import { GATEWAY_ENVIRONMENT } from "../../bench/soak/soak-config.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { REASONS } from "../../src/errors.ts";
 import { packageRoot } from "../../src/lib/package-root.ts";
@@ -87,6 +88,16 @@ test("every figure that the page gives for a constant is the constant's", () => 
   }
   assert.ok(checked > 15);
   assert.deepEqual(wrong, []);
+});
+
+test("the image, this page and the README name the setting of malloc with which the soak measures memory", () => {
+  const settings = Object.entries(GATEWAY_ENVIRONMENT).map((setting) => setting.join("="));
+  assert.equal(settings.length, 1);
+  for (const setting of settings) {
+    assert.match(readFileSync(join(root, "Dockerfile"), "utf8"), new RegExp(`^ENV ${setting}$`, "m"));
+    assert.ok(page.includes(`\`${setting}\``));
+    assert.ok(readFileSync(join(root, "README.md"), "utf8").includes(`\`${setting}\``));
+  }
 });
 
 /** `64 * 1024 * 1024`, with separators. */

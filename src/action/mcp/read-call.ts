@@ -55,7 +55,7 @@ export function readSessionCall(
     return err(deny("route.method_not_allowed", "no sessions here"));
   }
   if (version !== SESSION_VERSION) return err(deny("route.method_not_allowed", "stateless"));
-  if (headers.method !== undefined || headers.name !== undefined) {
+  if (tellsOfMessage(headers)) {
     return err(deny("mcp.header_mismatch", "names a message, and there is none"));
   }
   return ok({
@@ -117,7 +117,7 @@ function readReply(
   version: McpVersion,
 ): Result<McpCall, McpFault> {
   if (version !== SESSION_VERSION) return err({ denial: deny("mcp.message", "a response"), id: undefined });
-  if (headers.method !== undefined || headers.name !== undefined) {
+  if (tellsOfMessage(headers)) {
     return err({ denial: deny("mcp.header_mismatch", "a response has no method"), id: undefined });
   }
   return ok({
@@ -163,7 +163,13 @@ function checkAgreement(
   if (headers.method === undefined ? required : headers.method !== message.method) return "Mcp-Method";
   const named = params["name"] ?? params["uri"];
   if (headers.name === undefined ? method.nameRequired === true : headers.name !== named) return "Mcp-Name";
+  // They repeat arguments of a tool; which ones, its schema says (tool-gate.ts).
+  if (headers.parameters.size > 0 && method.name !== "tools/call") return "Mcp-Param-* and no tool";
   return null;
+}
+
+function tellsOfMessage({ method, name, parameters }: McpHeaders): boolean {
+  return method !== undefined || name !== undefined || parameters.size > 0;
 }
 
 /** Undefined where the method names nothing; null where it should and does not. */

@@ -13,11 +13,13 @@ export interface McpHeaders {
   /** `MCP-Session-Id`, as the client sent it. */
   readonly session: string | undefined;
   readonly origin: string | undefined;
+  /** `Mcp-Param-*` by the rest of the name in lower case, decoded. */
+  readonly parameters: ReadonlyMap<string, string>;
 }
 
 const READ = new Set(["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id", "origin", "last-event-id"]);
 
-/** `x-mcp-header` names a parameter with any sign that a header name may have; an upstream compares it with the body. */
+/** `x-mcp-header` names a parameter with any sign that a header name may have. */
 const PARAMETER = "mcp-param-";
 
 const ODD_NAME = /[^a-z0-9-]/;
@@ -25,7 +27,8 @@ const ODD_CHARACTERS = /[^a-z0-9-]/g;
 
 /** MCP 2026-07-28, streamable HTTP, "Value Encoding": visible ASCII, space and tab. */
 const PLAIN = /^[\t\x20-\x7e]*$/;
-const SENTINEL = /^=\?base64\?(.*)\?=$/;
+const SENTINEL_START = "=?base64?";
+const SENTINEL_END = "?=";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -48,21 +51,37 @@ export function readMcpHeaders(raw: readonly string[]): Result<McpHeaders, Denia
   }
   const name = decodeValue(seen.get("mcp-name"));
   if (!name.ok) return name;
+  const parameters = readParameters(seen);
+  if (!parameters.ok) return parameters;
   return ok({
     version: seen.get("mcp-protocol-version"),
     method: seen.get("mcp-method"),
     name: name.value,
     session: seen.get("mcp-session-id"),
     origin: seen.get("origin"),
+    parameters: parameters.value,
   });
+}
+
+function readParameters(seen: ReadonlyMap<string, string>): Result<ReadonlyMap<string, string>, Denial> {
+  const parameters = new Map<string, string>();
+  for (const [name, value] of seen) {
+    if (!name.startsWith(PARAMETER)) continue;
+    const decoded = decodeValue(value);
+    if (!decoded.ok) return decoded;
+    parameters.set(name.slice(PARAMETER.length), decoded.value ?? "");
+  }
+  return ok(parameters);
 }
 
 /** The text behind `=?base64?...?=`, or the value itself. Only the one canonical spelling of it is taken. */
 export function decodeValue(value: string | undefined): Result<string | undefined, Denial> {
-  const encoded = value === undefined ? undefined : SENTINEL.exec(value)?.[1];
-  if (encoded === undefined) return ok(value);
+  if (value?.startsWith(SENTINEL_START) !== true || !value.endsWith(SENTINEL_END)) return ok(value);
+  const encoded = value.slice(SENTINEL_START.length, -SENTINEL_END.length);
   const bytes = Buffer.from(encoded, "base64");
-  if (bytes.toString("base64") !== encoded) return err(deny("mcp.header_mismatch", "not Base64"));
+  // In `=?base64?=` the two marks share a sign, so that another reader may take it for the text that it is.
+  const isWhole = value.length >= SENTINEL_START.length + SENTINEL_END.length;
+  if (!isWhole || bytes.toString("base64") !== encoded) return err(deny("mcp.header_mismatch", "not Base64"));
   try {
     return ok(utf8.decode(bytes));
   } catch {

@@ -5,6 +5,7 @@
 // else stands there: no model is told them, and servers put times and counters into `_meta`.
 import { hash } from "node:crypto";
 import { canonicalJson } from "../../lib/canonical-json.ts";
+import { type ParameterMark, readMarks } from "./parameter-headers.ts";
 
 export interface ToolDefinition {
   /** SHA-256 of `text`, in hexadecimal. */
@@ -46,8 +47,22 @@ export function definitionOf(text: string): ToolDefinition {
   return { digest: hash("sha256", text), text };
 }
 
+/** What a call is checked by; `marks` is null where the schema marks what MCP does not let it mark. */
+export function inputOf({ text }: ToolDefinition): {
+  readonly schema: unknown;
+  readonly marks: readonly ParameterMark[] | null;
+} {
+  const schema = (JSON.parse(text) as { readonly inputSchema?: unknown }).inputSchema ?? true;
+  return { schema, marks: readMarks(schema) };
+}
+
+/** Without these nobody may say what the tool asks for, and so it is never in force before it was accepted. */
+export function canPinUnseen(definition: ToolDefinition): boolean {
+  return isSelfContained(definition) && inputOf(definition).marks !== null;
+}
+
 /** False where a schema names another document: nothing is ever fetched, so nobody can say what it asks for. */
-export function isSelfContained(definition: ToolDefinition): boolean {
+function isSelfContained(definition: ToolDefinition): boolean {
   if (!definition.text.includes("Ref") && !definition.text.includes("$ref")) return true;
   return !namesOthers(JSON.parse(definition.text));
 }

@@ -1,7 +1,7 @@
 // In: tools as the lists of one server show them, and what an operator accepts. Out: which of them are as they were pinned,
 // and what changed. Pure: the supervisor and every data thread apply the same rules to their copies.
 // Trusts: nothing of a server; the number of tools and their size are bounded.
-import { isSelfContained, type ToolDefinition } from "./tool-definition.ts";
+import { canPinUnseen, type ToolDefinition } from "./tool-definition.ts";
 
 export interface ToolRecord {
   readonly name: string;
@@ -120,7 +120,7 @@ export class ToolPins {
       const isRoom =
         this.#records.size < TOOLS_MAX && this.#characters + definition.text.length <= TOOLS_CHARACTERS_MAX;
       if (!isRoom) return { name, news: "refused" };
-      const pins = isOpen && isSelfContained(definition);
+      const pins = isOpen && canPinUnseen(definition);
       this.put({
         name,
         pinned: pins ? definition : null,

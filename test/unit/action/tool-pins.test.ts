@@ -1,7 +1,7 @@
 // What a tool is known by, and what becomes of it when it changes.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { defineTool, isSelfContained, type ToolDefinition } from "../../../src/action/mcp/tool-definition.ts";
+import { defineTool, canPinUnseen, type ToolDefinition } from "../../../src/action/mcp/tool-definition.ts";
 import { FIRST_USE_MS, stateOf, ToolPins, TOOLS_MAX } from "../../../src/action/mcp/tool-pins.ts";
 
 const NOW = 1_800_000_000_000;
@@ -50,11 +50,11 @@ suite("what a tool is known by", () => {
   test("a schema that names another document is not self-contained", () => {
     const schema = (ref: string): ToolDefinition =>
       tool("a", "", `,"inputSchema":{"properties":{"x":{"$ref":"${ref}"}}}`);
-    assert.equal(isSelfContained(schema("#/$defs/x")), true);
+    assert.equal(canPinUnseen(schema("#/$defs/x")), true);
     for (const ref of ["https://other.example/s", "other.json", "//other", "file:///etc/passwd"]) {
-      assert.equal(isSelfContained(schema(ref)), false, ref);
+      assert.equal(canPinUnseen(schema(ref)), false, ref);
     }
-    assert.equal(isSelfContained(tool("a", "", ',"outputSchema":{"$dynamicRef":"x"}')), false);
+    assert.equal(canPinUnseen(tool("a", "", ',"outputSchema":{"$dynamicRef":"x"}')), false);
   });
 });
 
