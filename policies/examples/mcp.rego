@@ -128,8 +128,10 @@ visible contains item.name if {
 	applies
 	is_message
 	granted
+	# Looked up once: a list may have hundreds of items.
+	usable_by := data.mcp[input.action.server][input.list.kind]
 	some item in input.list.items
-	usable(input.list.kind, item.name)
+	some_purpose(usable_by[item.name].purposes)
 }
 
 # The scope is for the caller: it may ask its issuer for it. It says the same whatever is called, so it tells nothing of
