@@ -7,8 +7,10 @@ import { ok, type Result } from "../lib/result.ts";
 import { errorObject } from "../action/mcp/error-object.ts";
 import { filterList, type ListItem } from "../upstream/filter-list.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
+import { redactJson } from "../upstream/redact-json.ts";
 import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
+import { messageJudge } from "./judge-response.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 import type { ToolsPage } from "./tool-gate.ts";
 
@@ -23,7 +25,7 @@ export function filterAnswer(
   x: ExchangeFacts,
   judged: Judged,
   mcp: NonNullable<Judged["mcp"]>,
-): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact" | "redactsMessages" | "lastEvent"> {
+): Pick<ForwardRequest, "mapHead" | "filterMessage" | "mayRedact" | "unreadable" | "lastEvent"> {
   const { call } = mcp.action;
   const { redact = [] } = judged.decision.obligations;
   const mapHead: ForwardRequest["mapHead"] = (headers) => {
@@ -36,7 +38,8 @@ export function filterAnswer(
   };
   const lastEvent: ForwardRequest["lastEvent"] = (denial) =>
     call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, []);
-  if (call.lists.length === 0 && redact.length === 0) return { mapHead, lastEvent };
+  const judge = messageJudge(s, x, judged);
+  if (call.lists.length === 0 && redact.length === 0 && judge === null) return { mapHead, lastEvent };
   /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
   const driftedOf = (list: McpList, page: ToolsPage): ReadonlySet<string> =>
     list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, page) : NOTHING;
@@ -65,20 +68,37 @@ export function filterAnswer(
     });
     return read === null ? null : drifted;
   };
+  const redactedAndListed = (message: Buffer, pointers: readonly string[]): Buffer | Denial | null => {
+    if (pointers.length === 0) return call.lists.length === 0 ? message : lists(message);
+    const drifted = call.lists.length === 0 ? NOTHING : driftedBefore(message);
+    if (drifted === null) return null;
+    const redacted = redactMessage(message, pointers);
+    return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
+  };
+  const filterMessage = (message: Buffer): Buffer | Denial | null => {
+    if (judge === null) return redactedAndListed(message, redact);
+    // Judged as the server wrote it; what is removed is removed from that.
+    const allowed = judge(message);
+    if (!allowed.ok) return allowed.error;
+    const { member, redact: more } = allowed.value;
+    if (member === "result") return redactedAndListed(message, [...redact, ...more]);
+    if (more.length === 0) return message;
+    const pointers = more.map((pointer) => `/${member}${pointer}`);
+    return redactJson(message, pointers) ?? deny("upstream.cannot_redact", "not strict JSON");
+  };
   return {
     mapHead,
-    filterMessage: (message) => {
-      if (redact.length === 0) return lists(message);
-      const drifted = call.lists.length === 0 ? NOTHING : driftedBefore(message);
-      if (drifted === null) return null;
-      const redacted = redactMessage(message, redact);
-      return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
-    },
-    redactsMessages: redact.length > 0,
+    filterMessage,
+    unreadable: unreadableOf(judge !== null, redact.length > 0),
     lastEvent,
     // A compressed answer, or a part of one, cannot be read.
     mayRedact: true,
   };
+}
+
+function unreadableOf(judges: boolean, redacts: boolean): NonNullable<ForwardRequest["unreadable"]> {
+  if (judges) return "response.not_judged";
+  return redacts ? "upstream.cannot_redact" : "upstream.cannot_filter";
 }
 
 /** Before anything is sent: what a task has found is asked for by another message, of which nobody knows the tool. */

@@ -10,7 +10,7 @@
 //   6 intent        the budgets reserve, then it is recorded with what they reserved: a crash gives
 //                   nothing back, and no byte goes upstream before                                    400 411 429 503
 //   7 upstream      containment is looked at once more when the connection is ready                   403 502 504
-//   8 response      redacted and capped as policy obliges, streamed as it comes
+//   8 response      judged, redacted and capped as policy obliges, streamed as it comes                403 502
 //   9 outcome       recorded and logged when known; it never delays the response
 //
 // Steps 1 to 5 are in judge.ts. Nothing falls through: an unexpected throw is a deny with an id that stands in the log.

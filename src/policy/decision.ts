@@ -23,12 +23,22 @@ export interface Obligations {
   readonly containment?: "quarantined" | "blocked";
   readonly max_response_bytes?: number;
   readonly alert?: "low" | "medium" | "high" | "critical";
+  /** The answer is judged by `cordon/response` before the agent sees it. */
+  readonly judge_response?: boolean;
 }
 
 export interface Decision {
   readonly allow: boolean;
   readonly reasons: readonly DecisionReason[];
   readonly obligations: Obligations;
+}
+
+/** What `cordon/response` says of one answer, or of one message of a stream. */
+export interface ResponseVerdict {
+  readonly allow: boolean;
+  readonly reasons: readonly DecisionReason[];
+  /** JSON pointers into what was judged. */
+  readonly redact: readonly string[];
 }
 
 /** What identifies the policy that decided; it stands in every decision-log line. */

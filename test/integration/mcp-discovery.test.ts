@@ -10,6 +10,7 @@ import {
   StreamableHTTPClientTransport,
   type StreamableHTTPClientTransportOptions,
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { InvalidClientError } from "@modelcontextprotocol/sdk/server/auth/errors.js";
 import { decodeJwt } from "jose";
 import { freePort } from "../../examples/demo/free-ports.ts";
 import { createKey } from "../../src/agent/create-key.ts";
@@ -17,6 +18,8 @@ import { createOAuthFetch } from "../../src/agent/create-oauth-fetch.ts";
 import { Application } from "../fixtures/mcp-application.ts";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
 import { mcpRoute } from "../fixtures/mcp-route.ts";
+import { startIssuingGateway } from "../fixtures/issuing-gateway.ts";
+import { CLIENT_ID } from "../fixtures/test-broker.ts";
 import { browse, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
 import { startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 
@@ -143,5 +146,42 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     const client = newClient();
     await client.connect(transportWith({ authProvider, fetch: createOAuthFetch({ key: createKey() }) }));
     await callsTheTool(client);
+  });
+
+  test("at Cordon's own issuer a registered client needs no more than its key", async (t) => {
+    const overrides = { routes: [mcpRoute("mcp", server.url)], proof: { nonce: "required" } };
+    const own = await startIssuingGateway(t, { scope: [SCOPE], overrides });
+    const authProvider = new PrivateKeyJwtProvider({
+      clientId: CLIENT_ID,
+      privateKey: { ...own.clientKey.privateKey.export({ format: "jwk" }) },
+      algorithm: own.clientKey.algorithm,
+      expectedIssuer: own.issuer,
+      scope: SCOPE,
+    });
+    const client = newClient();
+    const options = { authProvider, fetch: createOAuthFetch({ key: createKey() }) };
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    await callsTheTool(client);
+  });
+
+  test("at Cordon's own issuer a client that is not registered is told what is missing, in one sentence", async (t) => {
+    const own = await startIssuingGateway(t, { overrides: { routes: [mcpRoute("mcp", server.url)] } });
+    const connect = (options: StreamableHTTPClientTransportOptions) =>
+      newClient().connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    const fetch = createOAuthFetch({ key: createKey() });
+    await assert.rejects(
+      connect({}),
+      /Send a key-bound access token: `Authorization: DPoP <token>` with a `DPoP` proof/,
+    );
+    await assert.rejects(connect({ authProvider: new Application(SCOPE), fetch }), {
+      message: "Incompatible auth server: does not support dynamic client registration",
+    });
+    const named = new Application(SCOPE);
+    named.saveClientInformation({ client_id: "hiring.agents" });
+    await assert.rejects(connect({ authProvider: named, fetch }), {
+      message: "Incompatible auth server: does not support response type code",
+    });
+    const guess = { clientId: "hiring", clientSecret: "a guess", expectedIssuer: own.issuer, scope: SCOPE };
+    await assert.rejects(connect({ authProvider: new ClientCredentialsProvider(guess), fetch }), InvalidClientError);
   });
 });

@@ -16,6 +16,7 @@ test("a whole decision is accepted with every obligation", () => {
     containment: "blocked",
     max_response_bytes: 0,
     alert: "critical",
+    judge_response: true,
   };
   assert.deepEqual(parseDecision({ ...decision, obligations }), { ok: true, value: { ...decision, obligations } });
 });
@@ -37,6 +38,11 @@ const cases: readonly (readonly [string, unknown, string])[] = [
   ["a redaction with a bad escape", { ...decision, obligations: { redact: ["/a~2"] } }, "policy.malformed_decision"],
   ["a negative cap", { ...decision, obligations: { max_response_bytes: -1 } }, "policy.malformed_decision"],
   ["a cap in halves", { ...decision, obligations: { max_response_bytes: 1.5 } }, "policy.malformed_decision"],
+  [
+    "a judgement wished for by a text",
+    { ...decision, obligations: { judge_response: "true" } },
+    "policy.malformed_decision",
+  ],
   ["an unknown obligation", { ...decision, obligations: { notify: "x" } }, "policy.unknown_obligation"],
   ["an unknown containment", { ...decision, obligations: { containment: "paused" } }, "policy.unknown_obligation"],
   ["an unknown alert", { ...decision, obligations: { alert: "loud" } }, "policy.unknown_obligation"],
