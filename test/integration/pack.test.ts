@@ -73,7 +73,7 @@ test("the packed package runs `cordon` without a TypeScript loader", () => {
   const library = 'console.log(Object.keys(await import("cordon/agent")).join(" "))';
   assert.equal(
     run(process.execPath, ["--input-type=module", "--eval", library], project),
-    "CordonError createAgent createDelegation createDpopFetch createDpopProof createKey createLauncher mcpTransportOptions parseKey\n",
+    "CordonError createAgent createDelegation createDpopFetch createDpopProof createKey createLauncher createOAuthFetch mcpTransportOptions parseKey\n",
   );
 
   // Its types must hold for a strict user of the package, who has the declarations alone.
