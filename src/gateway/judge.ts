@@ -100,7 +100,8 @@ export async function judge(
   if (!authenticated.ok) {
     const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
-    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
+    const wwwAuthenticate =
+      challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
@@ -116,7 +117,8 @@ export async function judge(
     const challenge = tokenChallenge(ended);
     return err({
       denial: ended,
-      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+      wwwAuthenticate:
+        challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`,
     });
   }
 
@@ -212,7 +214,7 @@ export async function judge(
     // Of the policy's reasons the caller learns what the policy itself says to it: the scope that it lacks.
     const scope = denial.reason === "policy.denied" ? requiredScope(outcome.decision.reasons) : undefined;
     const lacks = scope === undefined ? "" : `error="insufficient_scope", scope="${scope}", `;
-    return refuse(denial, `DPoP ${lacks}${origin.metadata.challenge}`, scope);
+    return refuse(denial, `DPoP ${lacks}${origin.metadata.at(target.path).challenge}`, scope);
   }
   return ok({
     route,
