@@ -128,8 +128,10 @@ visible contains item.name if {
 	applies
 	is_message
 	granted
+	# Looked up once: a list may have hundreds of items.
+	usable_by := data.mcp[input.action.server][input.list.kind]
 	some item in input.list.items
-	usable(input.list.kind, item.name)
+	some_purpose(usable_by[item.name].purposes)
 }
 
 deny contains {"code": "mcp.scope_is_missing"} if {
