@@ -99,7 +99,8 @@ export async function judge(
   if (!authenticated.ok) {
     const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
-    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
+    const wwwAuthenticate =
+      challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
@@ -115,7 +116,8 @@ export async function judge(
     const challenge = tokenChallenge(ended);
     return err({
       denial: ended,
-      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+      wwwAuthenticate:
+        challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`,
     });
   }
 
@@ -207,7 +209,8 @@ export async function judge(
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
     denial,
   });
-  if (denial !== null && !isRelaxed(route, denial)) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null && !isRelaxed(route, denial))
+    return refuse(denial, `DPoP ${origin.metadata.at(target.path).challenge}`);
   return ok({
     route,
     agent,
