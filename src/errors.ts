@@ -22,6 +22,7 @@ const badBody = (title: string) => ({ status: 400, code: "bad_body", title });
 const badMessage = (title: string) => ({ status: 400, code: "invalid_message", title });
 const denied = (title = "Policy does not allow this action.") => ({ status: 403, code: "access_denied", title });
 const badGateway = (title: string) => ({ status: 502, code: "bad_gateway", title });
+const withheld = (status: 403 | 502, title: string) => ({ status, code: "response_withheld", title });
 const unavailable = (title: string) => ({ status: 503, code: "unavailable", title });
 
 export const REASONS = {
@@ -231,6 +232,10 @@ export const REASONS = {
   "upstream.cannot_redact": badGateway("The tool's response cannot be redacted as policy asks."),
   "upstream.cannot_filter": badGateway("The tool's list cannot be filtered as policy asks."),
   "upstream.timeout": { status: 504, code: "gateway_timeout", title: "The tool did not answer in time." },
+
+  // response: what policy says of the tool's answer; where a request was sent, the tool has acted
+  "response.denied": withheld(403, "The tool has answered, and policy withholds its answer."),
+  "response.not_judged": withheld(502, "The tool's answer cannot be judged as policy asks."),
 
   // stream: an event stream or tunnel that is not opened, or was cut
   "stream.too_many": unavailable("The gateway has reached its limit of open streams."),

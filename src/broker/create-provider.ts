@@ -6,6 +6,7 @@ import * as errors from "oidc-provider/lib/helpers/errors.js";
 import { Provider } from "oidc-provider/lib/provider.js";
 import type { BrokerConfig } from "../config/schema.ts";
 import { agentClaims, type BrokerClient } from "./agent-claims.ts";
+import { ASSERTIONS_AHEAD_S } from "./assertion-window.ts";
 import { agentsClientOf } from "./grants/agent-token.ts";
 import type { GrantContext } from "./grants/grant-context.ts";
 import { LAUNCH_GRANT } from "./grants/launch-grant.ts";
@@ -21,8 +22,6 @@ import { addTokenEndpoints, INTROSPECTION_PATH, REVOCATION_PATH } from "./token-
 export const SIGNATURE_ALGORITHMS = ["ES256", "EdDSA", "Ed25519"] as const;
 /** An assertion is made for one request; this bounds how long its id must be remembered. */
 const ASSERTION_LIFETIME_S_MAX = 300;
-/** How far ahead of this clock an assertion may be dated; after a restart no older one than this is accepted. */
-export const CLOCK_TOLERANCE_S = 5;
 
 type Context = NonNullable<Parameters<NonNullable<Configuration["assertJwtClientAuthClaimsAndHeader"]>>[0]>;
 
@@ -60,7 +59,7 @@ export function createProvider(options: ProviderOptions): Provider {
     scopes: [],
     // Agents are no web pages: no origin is ever allowed.
     clientBasedCORS: () => false,
-    clockTolerance: CLOCK_TOLERANCE_S,
+    clockTolerance: ASSERTIONS_AHEAD_S,
     ttl: { ClientCredentials: broker.token_ttl_s },
     renderError: (ctx, out) => {
       ctx.type = "json";
@@ -145,7 +144,7 @@ function clientMetadata(id: string, grants: string[], keys: ReadonlyMap<string, 
 function checkAssertion(claims: Record<string, unknown>, fromMs: number, nowS: number): void {
   const { iat, exp } = claims;
   if (!Number.isFinite(iat) || !Number.isFinite(exp)) throw new errors.InvalidClientAuth("iat and exp are required");
-  if (Number(iat) > nowS + CLOCK_TOLERANCE_S) throw new errors.InvalidClientAuth("the assertion is from the future");
+  if (Number(iat) > nowS + ASSERTIONS_AHEAD_S) throw new errors.InvalidClientAuth("the assertion is from the future");
   if (Number(exp) - Number(iat) > ASSERTION_LIFETIME_S_MAX)
     throw new errors.InvalidClientAuth("the assertion lives too long");
   if (Number(iat) * 1000 <= fromMs)

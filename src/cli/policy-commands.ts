@@ -10,7 +10,8 @@ import { err, ok, type Result } from "../lib/result.ts";
 import type { BundleLimits } from "../policy/check-bundle.ts";
 import { startBundleCheck } from "../policy/check-thread.ts";
 import { createEvaluator } from "../policy/evaluator.ts";
-import { type Bundle, DECISION_ENTRYPOINT, parseBundle } from "../policy/parse-bundle.ts";
+import { type Bundle, DECISION_ENTRYPOINT, parseBundle, RESPONSE_ENTRYPOINT } from "../policy/parse-bundle.ts";
+import { parseResponse } from "../policy/parse-response.ts";
 import { isObject } from "../lib/strict-json.ts";
 
 const DEFAULT_BUNDLE = join(packageRoot(), "policies", "bundle.tar.gz");
@@ -131,8 +132,9 @@ function evaluate(
   try {
     const module = new WebAssembly.Module(bundle.wasm);
     const evaluator = createEvaluator({ module, dataJson, memoryPagesMax: CHECK_LIMITS.memory_pages_max });
-    const result =
+    const raw =
       entry === DECISION_ENTRYPOINT ? evaluator.decide(json, timeMs) : evaluator.evaluateEntry(entry, json, timeMs);
+    const result = entry === RESPONSE_ENTRYPOINT && raw.ok ? parseResponse(raw.value) : raw;
     return result.ok
       ? result
       : err(`${result.error.reason}${result.error.detail === undefined ? "" : `: ${result.error.detail}`}`);

@@ -1,9 +1,9 @@
 // In: nothing. Out: the schemas of who is believed: issuers of agents' tokens, and providers that say who a principal is.
 import { z } from "zod";
-import { SIGNATURE_ALGORITHMS } from "../lib/signature-verifier.ts";
+import { VERIFIED_ALGORITHMS } from "../lib/signature-verifier.ts";
 import { filePath, httpUrl, ms } from "./schema-values.ts";
 
-const signatureAlgorithm = z.enum(SIGNATURE_ALGORITHMS);
+const signatureAlgorithm = z.enum(VERIFIED_ALGORITHMS);
 
 const jwks = z
   .union([

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Denial, deny, type Reason } from "../errors.ts";
 import type { ForwardOutcome } from "../upstream/forwarder.ts";
 import { cannotRedact, filterAnswer } from "./filter-answer.ts";
+import { answerFilter, cannotJudge, wantsJudgement } from "./judge-response.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import { type Judged, type Refusal, tokenChallenge } from "./judge.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
@@ -25,7 +26,7 @@ export async function forwardExchange(
 ): Promise<Refusal | null> {
   // Before the tool is asked: an answer that may not be streamed would leave what the tool did without one.
   const full = mayStream(request) ? s.load.streamDenial(judged.agent.refs.agent) : null;
-  const refused = full ?? cannotRedact(judged);
+  const refused = full ?? cannotRedact(judged) ?? cannotJudge(s, judged);
   if (refused !== null) {
     recordOutcome(s, x, NOTHING_SENT);
     return { denial: refused };
@@ -94,11 +95,12 @@ async function sendOnce(
     body: judged.body === "stream" ? request : judged.body,
     ...(judged.headers.contentLength === undefined ? {} : { bodyLength: Number(judged.headers.contentLength) }),
     identity: withSession(identityHeaders(x, agent, toMonitor), mcp?.session),
-    ...(mcp === undefined ? {} : filterAnswer(s, x, judged, mcp)),
+    ...(mcp === undefined ? answerFilter(s, x, judged) : filterAnswer(s, x, judged, mcp)),
     response,
     beforeSend,
-    // On a route of kind `mcp` the pointers lead into the result of a message: see `filterAnswer`.
-    ...(redact === undefined || mcp !== undefined ? {} : { redact }),
+    // On a route of kind `mcp` the pointers lead into the result of a message: see `filterAnswer`. What is judged is judged
+    // before anything is removed from it.
+    ...(redact === undefined || mcp !== undefined || wantsJudgement(judged) ? {} : { redact }),
     responseBytesMax: Math.min(cap ?? Number.POSITIVE_INFINITY, route.config.limits.response_bytes_max),
     redactBytesMax: route.config.limits.redact_bytes_max,
     responseHeaders: [["x-cordon-request-id", x.requestId]],

@@ -2,18 +2,19 @@
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { cutInputText, type InputParts, inputText, requestMembers } from "../action/build-input.ts";
+import type { InputParts } from "../action/build-input.ts";
 import type { HeaderFacts } from "../action/check-headers.ts";
 import type { Target } from "../action/parse-target.ts";
 import { type Denial, deny, REASONS, type Reason } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
-import type { Decision, PolicyRevision } from "../policy/decision.ts";
-import { TEXT_CHARACTERS_MAX } from "../telemetry/entry-members.ts";
+import type { Decision } from "../policy/decision.ts";
+import { requiredScope } from "../policy/required-scope.ts";
 import type { Agent } from "../token/agent.ts";
 import type { Challenge } from "./answer.ts";
 import { applyObligations, type Settled } from "./apply-obligations.ts";
 import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
+import { ask, logDecision, type Question } from "./policy-question.ts";
 import { bytesOf, readAction } from "./read-action.ts";
 import { htuOf, readHead, traceOf } from "./read-head.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
@@ -44,6 +45,8 @@ export interface Judged {
   /** Where a budget matches; nothing is reserved yet. */
   readonly budget: { readonly counted: Counted; readonly facts: CallFacts } | undefined;
   readonly judgeAgain: () => Denial | null;
+  /** What the decision was asked about; an answer is asked about in the same words. */
+  readonly question: Question;
 }
 
 export type JudgeResult = Result<Judged, Refusal>;
@@ -56,8 +59,6 @@ const RELAXED_BY_OBSERVE: ReadonlySet<Reason> = new Set<Reason>([
   "policy.error",
   "policy.unknown_obligation",
 ]);
-
-const NO_REVISION: PolicyRevision = Object.freeze({ bundle: "", data: "" });
 
 const NO_DECISION: Decision = Object.freeze({ allow: false, reasons: [], obligations: {} });
 
@@ -99,7 +100,8 @@ export async function judge(
   if (!authenticated.ok) {
     const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
-    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
+    const wwwAuthenticate =
+      challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
@@ -115,7 +117,8 @@ export async function judge(
     const challenge = tokenChallenge(ended);
     return err({
       denial: ended,
-      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+      wwwAuthenticate:
+        challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`,
     });
   }
 
@@ -188,20 +191,13 @@ export async function judge(
     gateway: s.config.gateway,
     budgetJson: counted.value?.inputJson,
   };
-  const text = inputText(input);
-  const gateInput = (rest: string, atMs: number) => ({
-    split: { claims: agent.claimsJson, rest },
-    timeMs: atMs,
-    route: route.index,
-    agentId: agent.refs.agent,
-  });
-  const decide = (rest: string, atMs: number) => s.policy.decide(gateInput(rest, atMs));
+  const question: Question = { agent, route, input, arguments: facts.arguments };
   const visible: ChooseVisible = (listJson) => {
-    const now = { ...input, timeMs: s.clock.nowMs() };
-    const rest = `${requestMembers(now, inputText(now))},"list":${listJson}`;
-    return s.policy.visible(gateInput(rest, now.timeMs)).result;
+    const now = { ...question, input: { ...input, timeMs: s.clock.nowMs() } };
+    return s.policy.visible(ask(now, `"list":${listJson}`).gate).result;
   };
-  const judgement = decide(requestMembers(input, text), timeMs);
+  const asked = ask(question);
+  const judgement = s.policy.decide(asked.gate);
   s.metrics.stepUs("decide", judgement.evaluationUs);
   x.decisionId = s.nextId();
   x.revision = judgement.revision;
@@ -209,29 +205,16 @@ export async function judge(
   const applied = applyObligations(s, x, agent, route, outcome, verdict.mode === "quarantined");
   const quarantined = applied.toMonitor;
   const denial = outcome.denial ?? applied.denial;
-  s.logs.decision({
-    requestId: x.requestId,
+  logDecision(s, x, asked, judgement, {
     decisionId: x.decisionId,
-    traceId: x.trace.traceId,
-    spanId: x.trace.spanId,
-    agent,
-    policyRevision: x.revision ?? NO_REVISION,
-    containmentEpoch: s.containment.epoch,
-    containmentMode: x.containmentMode,
-    timeMs,
-    mode: route.config.mode,
-    inputText: cutInputText(input, text, TEXT_CHARACTERS_MAX),
-    arguments: facts.arguments,
-    query: target.query,
-    sourceIp: x.sourceIp,
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
-    reason: denial?.reason ?? "",
-    detail: denial?.detail ?? "",
-    evaluationUs: judgement.evaluationUs,
+    denial,
   });
-  if (denial !== null) {
-    const relaxed = route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason);
-    if (!relaxed) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null && !isRelaxed(route, denial)) {
+    // Of the policy's reasons the caller learns what the policy itself says to it: the scope that it lacks.
+    const scope = denial.reason === "policy.denied" ? requiredScope(outcome.decision.reasons) : undefined;
+    const lacks = scope === undefined ? "" : `error="insufficient_scope", scope="${scope}", `;
+    return refuse(denial, `DPoP ${lacks}${origin.metadata.at(target.path).challenge}`, scope);
   }
   return ok({
     route,
@@ -247,19 +230,23 @@ export async function judge(
       const timeNowMs = s.clock.nowMs();
       const budgets = budgetsNow(s, x, counted.value, timeNowMs);
       if (!budgets.ok) return budgets.error;
-      const now = { ...input, timeMs: timeNowMs, budgetJson: budgets.value };
-      const again = settle(decide(requestMembers(now, inputText(now)), now.timeMs).result);
+      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson: budgets.value } };
+      const again = settle(s.policy.decide(ask(now).gate).result);
       const full = applyObligations(s, x, agent, route, again, quarantined).denial;
       const denial = again.denial ?? full;
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.
       if (denial === null && !sameOnResponse(again.decision, outcome.decision)) {
         return deny("policy.denied", "the policy asks for other obligations now");
       }
-      return denial !== null && route.config.mode === "observe" && RELAXED_BY_OBSERVE.has(denial.reason)
-        ? null
-        : denial;
+      return denial !== null && isRelaxed(route, denial) ? null : denial;
     },
+    question,
   });
+}
+
+/** Whether the route only watches what this denial would forbid. */
+export function isRelaxed({ config }: Route, { reason }: Denial): boolean {
+  return config.mode === "observe" && RELAXED_BY_OBSERVE.has(reason);
 }
 
 function isHost(route: Route, origin: PublicOrigin): boolean {
@@ -308,7 +295,11 @@ function settle(result: Result<Decision, Denial>): Settled {
 }
 
 function sameOnResponse({ obligations: a }: Decision, { obligations: b }: Decision): boolean {
-  return a.max_response_bytes === b.max_response_bytes && (a.redact ?? []).join("\n") === (b.redact ?? []).join("\n");
+  return (
+    a.max_response_bytes === b.max_response_bytes &&
+    a.judge_response === b.judge_response &&
+    (a.redact ?? []).join("\n") === (b.redact ?? []).join("\n")
+  );
 }
 
 /** RFC 9449 section 7.1, for a token that was good when it was verified. */
@@ -317,6 +308,6 @@ export function tokenChallenge(denial: Denial): string | undefined {
 }
 
 /** `challenge`: for a 403, which says by it where another token can be had (RFC 9110 section 15.5.4). */
-function refuse(denial: Denial, challenge?: string): JudgeResult {
-  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge } : { denial });
+function refuse(denial: Denial, challenge?: string, scope?: string): JudgeResult {
+  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge, scope } : { denial });
 }

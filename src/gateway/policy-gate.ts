@@ -2,9 +2,10 @@
 // Knows which policy is in force on this thread, writes the watchdog's words around each evaluation, refuses suspensions.
 import { type Denial, deny } from "../errors.ts";
 import { err, type Result } from "../lib/result.ts";
-import type { Decision, LoadedPolicyMessage, PolicyRevision } from "../policy/decision.ts";
+import type { Decision, LoadedPolicyMessage, PolicyRevision, ResponseVerdict } from "../policy/decision.ts";
 import type { SplitInput } from "../policy/create-instance.ts";
 import type { Evaluator } from "../policy/evaluator.ts";
+import { RESPONSE_ENTRYPOINT } from "../policy/parse-bundle.ts";
 import type { EvaluationWatch } from "./evaluation-watch.ts";
 import { hashAgent } from "./evaluation-watch.ts";
 import type { Suspension } from "./thread-messages.ts";
@@ -28,6 +29,8 @@ const DECIDE = (evaluator: Evaluator, { split, timeMs }: GateInput): Result<Deci
   evaluator.decideSplit(split, timeMs);
 const CHOOSE = (evaluator: Evaluator, { split, timeMs }: GateInput): Result<ReadonlySet<string>, Denial> =>
   evaluator.visibleSplit(split, timeMs);
+const RESPOND = (evaluator: Evaluator, { split, timeMs }: GateInput): Result<ResponseVerdict, Denial> =>
+  evaluator.respondSplit(split, timeMs);
 
 /** The braces and the comma of a whole input. */
 const INPUT_PUNCTUATION = 3;
@@ -42,6 +45,10 @@ export interface PolicyGate {
   decide(input: GateInput): Judgement;
   /** The names of a list that may be shown; the same budget and the same suspensions hold. */
   visible(input: GateInput): Evaluation<ReadonlySet<string>>;
+  /** What is to become of an answer; likewise. */
+  respond(input: GateInput): Evaluation<ResponseVerdict>;
+  /** Whether the policy in force can judge answers. */
+  readonly judgesResponses: boolean;
 }
 
 export function createPolicyGate(options: {
@@ -113,5 +120,9 @@ export function createPolicyGate(options: {
     },
     decide: (input) => evaluate(input, DECIDE),
     visible: (input) => evaluate(input, CHOOSE),
+    respond: (input) => evaluate(input, RESPOND),
+    get judgesResponses() {
+      return evaluator?.has(RESPONSE_ENTRYPOINT) === true;
+    },
   };
 }

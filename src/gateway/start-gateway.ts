@@ -34,7 +34,8 @@ import { createPolicyManager } from "./policy-manager.ts";
 import { createPolicySwitch } from "./policy-switch.ts";
 import { createSeenAgentsTable } from "./seen-agents-table.ts";
 import { createSharedMemory } from "./shared-memory.ts";
-import { StartError } from "./start-error.ts";
+import { asStartError, StartError } from "./start-error.ts";
+import { proofsFrom, startSignOfLife, waitForProofs } from "./sign-of-life.ts";
 import { superviseIssuer } from "./supervise-issuer.ts";
 import { createThreadMessages } from "./supervise-messages.ts";
 import { createThreadPool } from "./thread-pool.ts";
@@ -59,9 +60,6 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-const KEEP_ALIVE_MS = 1000;
-/** The issuer accepts client assertions that are dated so far ahead of its clock; a restart must not take them twice. */
-const ASSERTIONS_AHEAD_MS = 5000;
 /** How much longer than its own limit the drain of the data threads may take before the rest is closed all the same. */
 const DRAIN_MARGIN_MS = 4000;
 
@@ -84,33 +82,10 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   opened.push({ name: "data folder", close: () => folder.value.close() });
 
   const clock = createClock(base);
-  // A gateway that ran here a moment ago may have accepted proofs up to `max_ahead_s` after its end.
-  const proofsFromMs = Math.max(
-    base.wallMs,
-    folder.value.lastAliveMs === 0
-      ? 0
-      : folder.value.lastAliveMs +
-          KEEP_ALIVE_MS +
-          Math.max(config.proof.max_ahead_s * 1000, config.broker === undefined ? 0 : ASSERTIONS_AHEAD_MS),
-  );
-  let aliveWritten = true;
-  const sayAlive = (): void => {
-    try {
-      folder.value.keepAlive(clock.nowMs());
-      aliveWritten = true;
-    } catch (error) {
-      // A full or read-only disk must not end the process. The next start knows nothing of its end, and waits for that.
-      if (aliveWritten) log.error("the sign of life in the data folder cannot be written", { error });
-      aliveWritten = false;
-    }
-  };
+  const proofsFromMs = proofsFrom(config, folder.value, base.wallMs);
   const watchClock = createClockWatch(clock, Date.now, log);
-  const keepAlive = setInterval(() => {
-    sayAlive();
-    watchClock();
-  }, KEEP_ALIVE_MS);
-  sayAlive();
-  opened.push({ name: "sign of life", close: () => clearInterval(keepAlive) });
+  const signOfLife = startSignOfLife({ folder: folder.value, clock, log, onSign: watchClock });
+  opened.push({ name: "sign of life", close: () => signOfLife.close() });
 
   const threads = threadCount(config);
   const shared = createSharedMemory(config, threads, clock.nowMs());
@@ -130,9 +105,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     onFault: (fault) => log.error(`audit log: ${fault.message}`, { kind: fault.kind, code: fault.code }),
     onRecovered: () => log.info("audit log: records reach the disk again"),
     onRestarted: () => onAuditRestarted(),
-  }).catch((error: unknown) => {
-    throw new StartError(error instanceof Error ? error.message : String(error));
-  });
+  }).catch(asStartError);
   opened.push({ name: "audit log", close: () => audit.close() });
 
   // Before anything is served: what the process before this one spent is not there a second time.
@@ -148,9 +121,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           table: budgets,
           nowMs: clock.nowMs,
           onFault: (error) => log.error("the counters of the budgets cannot be written", { error }),
-        }).catch((error: unknown) => {
-          throw new StartError(error instanceof Error ? error.message : String(error));
-        });
+        }).catch(asStartError);
   if (ledger !== undefined) opened.push({ name: "budgets", close: () => ledger.close() });
 
   const { database, store, toolStore, operators } = openControlStores(config.data_folder, clock.nowMs());
@@ -277,7 +248,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
   const policy = created.value;
   opened.push({ name: "policy", close: () => created.value.close() });
 
-  await waitUntil(clock.nowMs, proofsFromMs, (ms) =>
+  await waitForProofs(clock.nowMs, proofsFromMs, (ms) =>
     log.warn("waiting, so that no proof from before the restart is accepted again", { ms }),
   );
   const broker = await superviseIssuer({
@@ -286,9 +257,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
     clock: base,
     assertionsFromMs: proofsFromMs,
     onFeed: (events) => revocations.feed(events),
-  }).catch((error: unknown) => {
-    throw new StartError(error instanceof Error ? error.message : String(error));
-  });
+  }).catch(asStartError);
   if (broker !== undefined) opened.push({ name: "issuer", close: () => broker.close() });
 
   let stopping = false;
@@ -359,7 +328,7 @@ async function start(options: GatewayOptions, opened: CloseStep[]): Promise<Gate
           { name: "budgets", close: () => ledger?.close() },
           { name: "access log", close: () => logs.close() },
           { name: "replay table", close: () => clearInterval(rotation) },
-          { name: "sign of life", close: () => clearInterval(keepAlive) },
+          { name: "sign of life", close: () => signOfLife.close() },
           { name: "sign of life", close: () => folder.value.end(clock.nowMs()) },
           { name: "control database", close: () => database.close() },
           { name: "data folder", close: () => folder.value.close() },
@@ -388,14 +357,6 @@ function changeType(action: string): AuditEvent["type"] {
   if (action.startsWith("containment.")) return "containment";
   if (action.startsWith("tools.")) return "tools";
   return action.startsWith("policy.") ? "policy" : "operator";
-}
-
-async function waitUntil(nowMs: () => number, floorMs: number, tell: (ms: number) => void): Promise<void> {
-  // Proofs carry whole seconds: one made now has to lie after the floor.
-  const ms = Math.ceil((Math.floor(floorMs / 1000) + 1) * 1000 - nowMs());
-  if (ms <= 0) return;
-  if (ms > KEEP_ALIVE_MS) tell(ms);
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function hostOf(address: string): string {

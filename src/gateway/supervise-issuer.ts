@@ -1,5 +1,6 @@
 // In: the broker's configuration. Out: a running issuer, and a successor for one whose thread ended.
 // While it is away, tokens that were issued stay valid: the data threads keep its keys (stale while unreachable).
+import { ASSERTIONS_AHEAD_S } from "../broker/assertion-window.ts";
 import { type BrokerCall, ISSUER_AWAY } from "../broker/broker-calls.ts";
 import { type Broker, startBroker } from "../broker/start-broker.ts";
 import type { Config } from "../config/schema.ts";
@@ -19,9 +20,6 @@ export interface SupervisedIssuer {
 
 /** How long after its end, or after a failed try, the issuer is started again. */
 const RESTART_MS = 1000;
-
-/** An issuer that ended may have accepted assertions that were dated up to so far ahead of its end. */
-const ASSERTIONS_AHEAD_MS = 5000;
 
 export interface IssuerOptions {
   readonly config: Config;
@@ -66,7 +64,8 @@ export async function superviseIssuer(options: IssuerOptions): Promise<Supervise
   function restartLater(): void {
     if (closed) return;
     timer = setTimeout(() => {
-      start(nowMs() + ASSERTIONS_AHEAD_MS).then(
+      // The one that ended may have accepted assertions that were dated so far ahead of its end.
+      start(nowMs() + ASSERTIONS_AHEAD_S * 1000).then(
         async (again) => {
           if (closed) await again.close();
           else {

@@ -5,6 +5,7 @@ import { type Denial, deny } from "../errors.ts";
 import { openTunnel } from "../upstream/tunnel.ts";
 import { identityHeaders } from "./identity-headers.ts";
 import type { Judged, Refusal } from "./judge.ts";
+import { wantsJudgement } from "./judge-response.ts";
 import type { OpenExchange } from "./open-exchanges.ts";
 import { NOTHING_SENT, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
@@ -19,9 +20,10 @@ export async function tunnelExchange(
   head: Buffer,
 ): Promise<Refusal | null> {
   const { redact, max_response_bytes: cap } = judged.decision.obligations;
-  if (redact !== undefined || cap !== undefined) {
+  const judges = wantsJudgement(judged);
+  if (redact !== undefined || cap !== undefined || judges) {
     // What a tunnel carries is not read, so an obligation on it could not be kept.
-    const denial = deny("upstream.cannot_redact", "an obligation on a tunnel");
+    const denial = deny(judges ? "response.not_judged" : "upstream.cannot_redact", "an obligation on a tunnel");
     recordOutcome(s, x, NOTHING_SENT);
     return { denial };
   }

@@ -31,7 +31,7 @@ const TABLE = {
 } as const satisfies Record<string, Algorithm>;
 
 /** All that can be verified. Which of them are accepted is said by a configuration or a standard. */
-export const SIGNATURE_ALGORITHMS = Object.keys(TABLE) as readonly (keyof typeof TABLE)[];
+export const VERIFIED_ALGORITHMS = Object.keys(TABLE) as readonly (keyof typeof TABLE)[];
 
 const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>(Object.entries(TABLE));
 

@@ -18,12 +18,17 @@ const CLOSE_BRACE = 0x7d;
 
 /** The JSON object in `bytes`; undefined for anything else, for duplicate members, invalid UTF-8 and deep nesting. */
 export function parseStrictObject(bytes: Buffer, depthMax = JSON_DEPTH_MAX): JsonObject | undefined {
+  const value = parseStrictValue(bytes, depthMax);
+  return isObject(value) ? value : undefined;
+}
+
+/** The JSON value in `bytes`, undefined likewise. */
+export function parseStrictValue(bytes: Buffer, depthMax = JSON_DEPTH_MAX): unknown {
   if (!isUtf8(bytes)) return undefined;
   const text = bytes.toString("utf8");
   const members = countMembersOfText(text, depthMax);
   if (members === undefined) return undefined;
   const value = parseJson(text);
-  if (!isObject(value)) return undefined;
   // In valid JSON every colon outside a string is one member. Fewer members in the value: one overwrote another.
   return countMembersOfValue(value) === members ? value : undefined;
 }

@@ -5,7 +5,8 @@ import type { Denial } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { PolicyInput } from "./decision.ts";
 import { createEvaluator, type Evaluator } from "./evaluator.ts";
-import { type Bundle, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
+import { type Bundle, RESPONSE_ENTRYPOINT, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
+import { parseResponse } from "./parse-response.ts";
 import { parseVisible } from "./parse-visible.ts";
 
 /** Of the configuration's `policy` section. */
@@ -87,22 +88,35 @@ function denies(evaluator: Evaluator, input: unknown, what: string): string[] {
 /** A list with one item, as a route of kind `mcp` asks about it. */
 const SAMPLE_LIST = { kind: "tools", items: [{ name: "check", annotations: { readOnlyHint: true } }] };
 
-/** Nothing where the bundle has no such entry point: then no list shows anything. */
-function checkVisible(bundle: Bundle, evaluator: Evaluator): string[] {
-  if (!bundle.entrypoints.includes(VISIBLE_ENTRYPOINT)) return [];
+/** An answer with little in it, as any route may ask about it. */
+const SAMPLE_RESPONSE = { kind: "document", status: 200, content_type: "application/json", body: { check: true } };
+
+/** Nothing where the bundle has no such entry point: then nothing passes that it would be asked about. */
+function checkOptional<T>(
+  bundle: Bundle,
+  evaluator: Evaluator,
+  entry: {
+    readonly name: string;
+    readonly asked: Readonly<Record<string, unknown>>;
+    readonly parse: (value: unknown) => Result<T, Denial>;
+    /** What is wrong with an answer to an input that nobody is to be allowed anything for, or null. */
+    readonly fault: (answer: T) => string | null;
+  },
+): string[] {
+  if (!bundle.entrypoints.includes(entry.name)) return [];
   const problems: string[] = [];
   const ask = (input: unknown, what: string): void => {
-    const raw = evaluator.evaluateEntry(VISIBLE_ENTRYPOINT, JSON.stringify(input), SAMPLE_TIME_MS);
-    const names = raw.ok ? parseVisible(raw.value) : raw;
-    // Undefined shows nothing, which is what these inputs are to get.
-    if (!names.ok && names.error.reason !== "policy.undefined")
-      problems.push(`${VISIBLE_ENTRYPOINT}, ${what}: ${describeDenial(names.error)}`);
-    if (names.ok && names.value.size > 0)
-      problems.push(`${VISIBLE_ENTRYPOINT}, ${what}: the policy shows it; it must show nothing by default`);
+    const raw = evaluator.evaluateEntry(entry.name, JSON.stringify(input), SAMPLE_TIME_MS);
+    const answer = raw.ok ? entry.parse(raw.value) : raw;
+    const fault = answer.ok ? entry.fault(answer.value) : null;
+    // Undefined lets nothing pass, which is what these inputs are to get.
+    if (!answer.ok && answer.error.reason !== "policy.undefined")
+      problems.push(`${entry.name}, ${what}: ${describeDenial(answer.error)}`);
+    if (fault !== null) problems.push(`${entry.name}, ${what}: ${fault}`);
   };
   const { agent: _agent, ...agentless } = SAMPLE_INPUT;
-  ask({ list: SAMPLE_LIST }, "an empty input");
-  ask({ ...agentless, list: SAMPLE_LIST }, "an input without an agent");
+  ask(entry.asked, "an empty input");
+  ask({ ...agentless, ...entry.asked }, "an input without an agent");
   return problems;
 }
 
@@ -130,7 +144,18 @@ export function checkBundle(bundle: Bundle, limits: BundleLimits, monotonicMs: (
         ]),
     ...denies(evaluator, {}, "an empty input"),
     ...denies(evaluator, agentless, "an input without an agent"),
-    ...checkVisible(bundle, evaluator),
+    ...checkOptional(bundle, evaluator, {
+      name: VISIBLE_ENTRYPOINT,
+      asked: { list: SAMPLE_LIST },
+      parse: parseVisible,
+      fault: (names) => (names.size > 0 ? "the policy shows it; it must show nothing by default" : null),
+    }),
+    ...checkOptional(bundle, evaluator, {
+      name: RESPONSE_ENTRYPOINT,
+      asked: { response: SAMPLE_RESPONSE },
+      parse: parseResponse,
+      fault: ({ allow }) => (allow ? "the policy lets it pass; it must withhold by default" : null),
+    }),
   ];
 
   const large = largestInput(limits.input_bytes_max);

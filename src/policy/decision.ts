@@ -14,6 +14,8 @@ export interface DecisionReason {
   readonly code: string;
   /** For the log only, never for the caller. */
   readonly detail?: string;
+  /** Meant for the caller: with this scope (RFC 6749 section 3.3) the policy might have said otherwise. */
+  readonly scope?: string;
 }
 
 /** What the gateway must also do. An obligation that it does not know is a deny. */
@@ -23,12 +25,22 @@ export interface Obligations {
   readonly containment?: "quarantined" | "blocked";
   readonly max_response_bytes?: number;
   readonly alert?: "low" | "medium" | "high" | "critical";
+  /** The answer is judged by `cordon/response` before the agent sees it. */
+  readonly judge_response?: boolean;
 }
 
 export interface Decision {
   readonly allow: boolean;
   readonly reasons: readonly DecisionReason[];
   readonly obligations: Obligations;
+}
+
+/** What `cordon/response` says of one answer, or of one message of a stream. */
+export interface ResponseVerdict {
+  readonly allow: boolean;
+  readonly reasons: readonly DecisionReason[];
+  /** JSON pointers into what was judged. */
+  readonly redact: readonly string[];
 }
 
 /** What identifies the policy that decided; it stands in every decision-log line. */

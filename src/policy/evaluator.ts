@@ -3,9 +3,10 @@
 import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { createInstance, type EvaluatorOptions, type Instance, type SplitInput } from "./create-instance.ts";
-import type { Decision } from "./decision.ts";
-import { DECISION_ENTRYPOINT, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
+import type { Decision, ResponseVerdict } from "./decision.ts";
+import { DECISION_ENTRYPOINT, RESPONSE_ENTRYPOINT, VISIBLE_ENTRYPOINT } from "./parse-bundle.ts";
 import { parseDecision } from "./parse-decision.ts";
+import { parseResponse } from "./parse-response.ts";
 import { parseVisible } from "./parse-visible.ts";
 
 /**
@@ -30,6 +31,10 @@ export interface Evaluator {
   decideSplit(input: SplitInput, timeMs: number): Result<Decision, Denial>;
   /** The names of a list, `input.list`, that may be shown. */
   visibleSplit(input: SplitInput, timeMs: number): Result<ReadonlySet<string>, Denial>;
+  /** Of an answer, `input.response`. */
+  respondSplit(input: SplitInput, timeMs: number): Result<ResponseVerdict, Denial>;
+  /** Whether the policy has this entry point. */
+  has(entry: string): boolean;
   /** The raw result of any entry point of the bundle. Errors: policy.error, policy.undefined. */
   evaluateEntry(name: string, inputJson: string, timeMs: number): Result<unknown, Denial>;
 }
@@ -43,6 +48,7 @@ const describe = (cause: unknown): string =>
  */
 export function createEvaluator(options: EvaluatorOptions): Evaluator {
   let instance: Instance | undefined = createInstance(options);
+  const { entrypoints } = instance;
   let memory: WebAssembly.Memory | undefined = instance.memory;
   const bytesAfterLoad = memory.buffer.byteLength;
   let gaveBackAtMs = Number.NEGATIVE_INFINITY;
@@ -117,16 +123,26 @@ export function createEvaluator(options: EvaluatorOptions): Evaluator {
     return decision;
   }
 
+  /** What another entry point than the decision's says. */
+  function ask<T>(
+    entry: string,
+    input: SplitInput,
+    timeMs: number,
+    parse: (value: unknown) => Result<T, Denial>,
+  ): Result<T, Denial> {
+    const text = run(entry, timeMs, (one, id) => one.evaluateSplit(id, input, timeMs));
+    const result = text.ok ? firstResult(text.value) : text;
+    return result.ok ? parse(result.value) : result;
+  }
+
   return {
     decide: (inputJson, timeMs) =>
       decisionOf(run(DECISION_ENTRYPOINT, timeMs, (one, id) => one.evaluate(id, inputJson, timeMs))),
     decideSplit: (input, timeMs) =>
       decisionOf(run(DECISION_ENTRYPOINT, timeMs, (one, id) => one.evaluateSplit(id, input, timeMs))),
-    visibleSplit(input, timeMs) {
-      const text = run(VISIBLE_ENTRYPOINT, timeMs, (one, id) => one.evaluateSplit(id, input, timeMs));
-      const result = text.ok ? firstResult(text.value) : text;
-      return result.ok ? parseVisible(result.value) : result;
-    },
+    visibleSplit: (input, timeMs) => ask(VISIBLE_ENTRYPOINT, input, timeMs, parseVisible),
+    respondSplit: (input, timeMs) => ask(RESPONSE_ENTRYPOINT, input, timeMs, parseResponse),
+    has: (entry) => entrypoints.has(entry),
     evaluateEntry(name, inputJson, timeMs) {
       const text = run(name, timeMs, (one, id) => one.evaluate(id, inputJson, timeMs));
       return text.ok ? firstResult(text.value) : text;

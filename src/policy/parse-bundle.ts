@@ -16,6 +16,8 @@ const MANIFEST_BYTES_MAX = 1024 * 1024;
 export const DECISION_ENTRYPOINT = "cordon/decision";
 /** What it asks where an agent wants a list; a bundle without it shows nothing. */
 export const VISIBLE_ENTRYPOINT = "cordon/visible";
+/** What it asks for an answer that the decision wants judged; a bundle without it withholds each of these. */
+export const RESPONSE_ENTRYPOINT = "cordon/response";
 
 export interface Bundle {
   readonly wasm: Uint8Array<ArrayBuffer>;

@@ -3,6 +3,7 @@
 import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision, DecisionReason, Obligations } from "./decision.ts";
+import { isScope, requiredScope, SCOPE_LENGTH_MAX } from "./required-scope.ts";
 import { isObject } from "../lib/strict-json.ts";
 
 const REASON_CODE = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/;
@@ -16,7 +17,13 @@ const JSON_POINTER = /^(?:\/(?:[^~/]|~[01])*)+$/u;
 
 const CONTAINMENTS: ReadonlySet<unknown> = new Set(["quarantined", "blocked"]);
 const ALERTS: ReadonlySet<unknown> = new Set(["low", "medium", "high", "critical"]);
-const OBLIGATIONS: ReadonlySet<string> = new Set(["redact", "containment", "max_response_bytes", "alert"]);
+const OBLIGATIONS: ReadonlySet<string> = new Set([
+  "redact",
+  "containment",
+  "max_response_bytes",
+  "alert",
+  "judge_response",
+]);
 
 const malformed = (detail: string) => err(deny("policy.malformed_decision", detail));
 
@@ -25,7 +32,18 @@ function isReason(value: unknown): value is DecisionReason {
   if (value["code"].length > REASON_CODE_LENGTH_MAX || !REASON_CODE.test(value["code"])) return false;
   const detail = value["detail"];
   if (detail !== undefined && (typeof detail !== "string" || detail.length > DETAIL_LENGTH_MAX)) return false;
-  return Object.keys(value).every((key) => key === "code" || key === "detail");
+  if ("scope" in value && !isScope(value["scope"])) return false;
+  return Object.keys(value).every((key) => key === "code" || key === "detail" || key === "scope");
+}
+
+/** What a policy may say in `reasons`. */
+export function isReasons(value: unknown): value is readonly DecisionReason[] {
+  return Array.isArray(value) && value.length <= REASONS_MAX && value.every(isReason);
+}
+
+/** What a policy may say in `redact`. */
+export function isPointers(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.length <= POINTERS_MAX && value.every(isPointer);
 }
 
 function isPointer(value: unknown): value is string {
@@ -37,10 +55,11 @@ function checkObligations(value: unknown): Result<Obligations, Denial> {
   for (const key of Object.keys(value)) {
     if (!OBLIGATIONS.has(key)) return err(deny("policy.unknown_obligation", key.slice(0, DETAIL_LENGTH_MAX)));
   }
-  const { redact, containment, alert } = value;
+  const { redact, containment, alert, judge_response: judgeResponse } = value;
   const cap = value["max_response_bytes"];
-  if (redact !== undefined && !(Array.isArray(redact) && redact.length <= POINTERS_MAX && redact.every(isPointer))) {
-    return malformed("redact is not a list of JSON pointers");
+  if (redact !== undefined && !isPointers(redact)) return malformed("redact is not a list of JSON pointers");
+  if (judgeResponse !== undefined && typeof judgeResponse !== "boolean") {
+    return malformed("judge_response is not a boolean");
   }
   if (containment !== undefined && !CONTAINMENTS.has(containment)) {
     return err(deny("policy.unknown_obligation", "containment has an unknown value"));
@@ -54,17 +73,16 @@ function checkObligations(value: unknown): Result<Obligations, Denial> {
 }
 
 /**
- * `{ allow: boolean, reasons: [{ code, detail? }], obligations: { redact?, containment?, max_response_bytes?, alert? } }`,
- * all three members required and no other. Errors: policy.undefined, policy.malformed_decision, policy.unknown_obligation.
+ * `{ allow: boolean, reasons: [{ code, detail?, scope? }], obligations: { redact?, containment?, max_response_bytes?, alert?,
+ * judge_response? } }`, all three members required and no other. Errors: policy.undefined, policy.malformed_decision, policy.unknown_obligation.
  */
 export function parseDecision(value: unknown): Result<Decision, Denial> {
   if (value === undefined) return err(deny("policy.undefined"));
   if (!isObject(value)) return malformed("the decision is not an object");
   const { allow, reasons } = value;
   if (typeof allow !== "boolean") return malformed("allow is not a boolean");
-  if (!Array.isArray(reasons) || reasons.length > REASONS_MAX || !reasons.every(isReason)) {
-    return malformed("reasons is not a list of {code, detail?}");
-  }
+  if (!isReasons(reasons)) return malformed("reasons is not a list of {code, detail?, scope?}");
+  if ((requiredScope(reasons)?.length ?? 0) > SCOPE_LENGTH_MAX) return malformed("reasons name too long a scope");
   for (const key of Object.keys(value)) {
     if (key !== "allow" && key !== "reasons" && key !== "obligations")
       return malformed(`unknown member ${key.slice(0, 64)}`);

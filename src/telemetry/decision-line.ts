@@ -3,9 +3,9 @@
 // somebody else chose is escaped and redacted, what belongs to a token or a policy once.
 import { isoTime } from "../lib/iso-time.ts";
 import { safeJsonText } from "../lib/safe-json-text.ts";
-import type { Decision } from "../policy/decision.ts";
+import type { Decision, DecisionReason } from "../policy/decision.ts";
 import { cutText, detailText, idMembers, jsonNumber, revisionText } from "./entry-members.ts";
-import type { DecisionEntry } from "./log-entries.ts";
+import type { DecisionEntry, JudgedResponse } from "./log-entries.ts";
 import type { InputMask } from "./mask-input.ts";
 
 /** Decisions are the same object as long as the policy answers with the same text. */
@@ -14,9 +14,12 @@ const results = new WeakMap<Decision, string>();
 /** One JSON object with a line break at its end. `labelsJson` is the gateway's own. */
 export function decisionLine(entry: DecisionEntry, labelsJson: string, inputMask: InputMask): string {
   const input = inputMask.mask(entry);
+  const { decision, response } = entry;
+  const result = decision === undefined ? "null" : resultJson(decision);
   return (
-    `{"timestamp":"${isoTime(entry.timeMs)}",${idMembers(entry)},"labels":${labelsJson},"path":"cordon/decision",` +
-    `"input":${input.json},"result":${entry.decision === undefined ? "null" : resultJson(entry.decision)},` +
+    `{"timestamp":"${isoTime(entry.timeMs)}",${idMembers(entry)},"labels":${labelsJson},` +
+    `"path":"cordon/${response === undefined ? "decision" : "response"}",` +
+    `"input":${input.json},"result":${response === undefined ? result : verdictJson(response)},` +
     `"requested_by":${safeJsonText(cutText(entry.sourceIp))},` +
     `"metrics":{"timer_rego_query_eval_ns":${jsonNumber(entry.evaluationUs * 1000)}},` +
     `"bundles":{"cordon":{"revision":${revisionText(entry.policyRevision).bundle}}},` +
@@ -25,15 +28,27 @@ export function decisionLine(entry: DecisionEntry, labelsJson: string, inputMask
   );
 }
 
+function verdictJson({ verdict }: JudgedResponse): string {
+  if (verdict === undefined) return "null";
+  const { allow, reasons, redact } = verdict;
+  return safeJsonText(`{"allow":${allow},"reasons":${reasonsJson(reasons)},"redact":${JSON.stringify(redact)}}`);
+}
+
+function reasonsJson(reasons: readonly DecisionReason[]): string {
+  const codes = reasons.map(({ code, detail, scope }) => {
+    const why = detail === undefined ? "" : `,"detail":${detailText(detail)}`;
+    const told = scope === undefined ? "" : `,"scope":${cutText(scope)}`;
+    return `{"code":${cutText(code)}${why}${told}}`;
+  });
+  return `[${codes.join(",")}]`;
+}
+
 function resultJson(decision: Decision): string {
   const known = results.get(decision);
   if (known !== undefined) return known;
   const { allow, reasons, obligations } = decision;
-  const codes = reasons.map(({ code, detail }) =>
-    detail === undefined ? `{"code":${cutText(code)}}` : `{"code":${cutText(code)},"detail":${detailText(detail)}}`,
-  );
   const json = safeJsonText(
-    `{"allow":${allow},"reasons":[${codes.join(",")}],"obligations":${JSON.stringify(obligations)}}`,
+    `{"allow":${allow},"reasons":${reasonsJson(reasons)},"obligations":${JSON.stringify(obligations)}}`,
   );
   results.set(decision, json);
   return json;

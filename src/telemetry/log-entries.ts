@@ -3,7 +3,7 @@
 import type { InputText } from "../action/build-input.ts";
 import type { Mode } from "../containment/state.ts";
 import type { Reason } from "../errors.ts";
-import type { Decision, PolicyRevision } from "../policy/decision.ts";
+import type { Decision, PolicyRevision, ResponseVerdict } from "../policy/decision.ts";
 import type { Agent } from "../token/agent.ts";
 
 /**
@@ -55,6 +55,17 @@ export interface AccessEntry extends EntryIds {
   readonly errorId: string;
 }
 
+/** Of one answer, or of one message of a stream: nothing of what it says. */
+export interface ResponseFacts {
+  /** Of MCP `result`, `error`, `request`, `notification`; else `document` or `event`. */
+  readonly kind: string;
+  readonly bytes: number;
+}
+export interface JudgedResponse extends ResponseFacts {
+  /** Undefined where the policy gave none that can be used; `reason` then says why. */
+  readonly verdict: ResponseVerdict | undefined;
+}
+
 /** One for every decision. Argument, query and attribute values are erased unless listed as safe. */
 export interface DecisionEntry extends EntryIds {
   readonly timeMs: number;
@@ -69,6 +80,8 @@ export interface DecisionEntry extends EntryIds {
   readonly sourceIp: string;
   /** Undefined where the policy gave none that can be used; `reason` then says why. */
   readonly decision: Decision | undefined;
+  /** Where it was not a request that was judged but an answer. */
+  readonly response?: JudgedResponse | undefined;
   readonly reason: Reason | "";
   readonly detail: string;
   readonly evaluationUs: number;

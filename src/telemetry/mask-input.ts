@@ -14,7 +14,7 @@ export interface MaskedInput {
 }
 
 export interface InputMask {
-  mask(entry: Pick<DecisionEntry, "agent" | "inputText" | "arguments" | "query">): MaskedInput;
+  mask(entry: Pick<DecisionEntry, "agent" | "inputText" | "arguments" | "query" | "response">): MaskedInput;
 }
 
 /** A listed value that is longer, as JSON text, is dropped all the same: a log line is not a copy of the body. */
@@ -23,6 +23,7 @@ const SAFE_VALUE_CHARACTERS_MAX = 1_000;
 const ATTRIBUTES = "/input/principal/attributes";
 const ARGUMENTS = "/input/action/arguments";
 const QUERY = "/input/resource/query";
+const RESPONSE = "/input/response";
 
 /** Reads `logs.safe_fields`: `query.NAME`, `arguments.POINTER` (RFC 6901) and `attributes.NAME`. */
 export function createInputMask(safeFields: readonly string[]): InputMask {
@@ -43,18 +44,21 @@ export function createInputMask(safeFields: readonly string[]): InputMask {
   }
 
   return {
-    mask({ agent, inputText: text, arguments: body, query }) {
+    mask({ agent, inputText: text, arguments: body, query, response }) {
       const asked = safeJsonText(
         text.beforeArguments +
           (body === null ? "null" : pickPointers(body, safeArguments)) +
           text.afterArguments +
           pickNames(query, safeQuery) +
-          text.afterQuery,
+          text.afterQuery +
+          (response === undefined ? "" : `,"response":{"kind":"${response.kind}","bytes":${response.bytes}}`),
       );
       const lists = new PointerLists();
       lists.add(ATTRIBUTES, agent.claims.principal.attributes, safeAttributes.length);
       lists.add(ARGUMENTS, body, safeArguments.length);
       lists.add(QUERY, query, safeQuery.length);
+      // Its kind and its size stay. What a tool says is never among the safe fields.
+      if (response !== undefined) lists.add(RESPONSE, response, 1);
       return { json: `{${claimsOf(agent)},${asked}}`, erasedJson: lists.erased, maskedJson: lists.masked };
     },
   };

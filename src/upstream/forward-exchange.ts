@@ -154,11 +154,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#status = status;
     this.#upstreamMs = performance.now() - this.#startedAt;
     this.#controller = controller;
-    const { mapHead, filterMessage, redactsMessages = false } = this.#request;
-    const refusal = redactsMessages ? "upstream.cannot_redact" : "upstream.cannot_filter";
-    const headers = mapHead === undefined ? fromTool : mapHead(fromTool);
+    const { mapHead, filterMessage, unreadable = "upstream.cannot_filter" } = this.#request;
+    const headers = mapHead === undefined ? fromTool : mapHead(fromTool, status);
     const filtered =
-      filterMessage !== undefined && this.#mayHaveBody() ? messageBodyOf(status, headers, refusal) : "none";
+      filterMessage !== undefined && this.#mayHaveBody() ? messageBodyOf(status, headers, unreadable) : "none";
     if (typeof filtered === "object") {
       this.#fail(filtered);
       return;
@@ -173,11 +172,13 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     if (filtered === "events" && filterMessage !== undefined) {
       this.#contentLength = -1;
       // What comes again to a GET is redacted as that GET's own policy says; nobody is to ask for it who was not told how.
-      const rules = { refusal, withoutIds: redactsMessages && this.#request.method !== "GET" } as const;
+      const readsAll = unreadable !== "upstream.cannot_filter";
+      const rules = { refusal: unreadable, withoutIds: readsAll && this.#request.method !== "GET" };
       this.#events = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage, rules);
     }
     if (filtered === "whole" || (this.#redact.length > 0 && this.#mayHaveBody())) {
-      this.#kept = new KeptResponse(headers, this.#request.redactBytesMax, this.#keptBytes);
+      const refusal = unreadable === "response.not_judged" ? unreadable : "upstream.cannot_redact";
+      this.#kept = new KeptResponse(headers, this.#request.redactBytesMax, this.#keptBytes, refusal);
     } else {
       this.#startResponse(headers);
     }

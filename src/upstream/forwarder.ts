@@ -10,6 +10,7 @@ import type { FilterData } from "./event-filter.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
 import { KeptBytes } from "./kept-response.ts";
+import type { Unreadable } from "./message-filter.ts";
 import { createTargetFactory, type UpstreamTarget } from "./target.ts";
 
 export interface ForwarderOptions {
@@ -45,11 +46,14 @@ export interface ForwardRequest {
   /** Headers for the response, lower-case names; they replace the tool's. */
   readonly responseHeaders?: readonly (readonly [string, string])[];
   /** The tool's head as the client is to see it. */
-  readonly mapHead?: (headers: ParsedHeaders) => ParsedHeaders;
+  readonly mapHead?: (headers: ParsedHeaders, status: number) => ParsedHeaders;
   /** Each message of the answer, a JSON body or the data of an event, before it goes on; a denial or null withholds all. */
   readonly filterMessage?: FilterData;
-  /** `filterMessage` removes values: no other body passes, and who did not GET the stream is not told its events' ids. */
-  readonly redactsMessages?: boolean;
+  /**
+   * Why a body that `filterMessage` cannot read does not pass; `upstream.cannot_filter` where absent. For the other two all
+   * of it is read: no other body passes, and who did not GET the stream is not told its events' ids.
+   */
+  readonly unreadable?: Unreadable;
   /** The data of the last event of a stream that is cut here; undefined where nobody waits for one. */
   readonly lastEvent?: (denial: Denial) => string | undefined;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */

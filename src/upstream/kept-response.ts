@@ -3,7 +3,7 @@
 //
 // Redaction reads a document whole and in one go: its size is the time for which nothing else runs on the thread, and
 // what is kept until the document is whole is memory that a tool decides about.
-import { type Denial, deny } from "../errors.ts";
+import { type Denial, deny, type Reason } from "../errors.ts";
 import type { FilterData } from "./event-filter.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
 import { redactJson } from "./redact-json.ts";
@@ -33,11 +33,14 @@ export class KeptResponse {
   readonly headers: ParsedHeaders;
   readonly #all: KeptBytes;
   readonly #bytesMax: number;
+  readonly #refusal: Reason;
   #chunks: Buffer[] = [];
   #bytes = 0;
   #held = 0;
 
-  constructor(headers: ParsedHeaders, bytesMax: number, all: KeptBytes) {
+  /** `refusal`: why one that is too large does not pass. */
+  constructor(headers: ParsedHeaders, bytesMax: number, all: KeptBytes, refusal: Reason = "upstream.cannot_redact") {
+    this.#refusal = refusal;
     this.headers = headers;
     this.#bytesMax = bytesMax;
     this.#all = all;
@@ -46,7 +49,7 @@ export class KeptResponse {
   /** The denial where this chunk is too much. */
   add(chunk: Buffer): Denial | null {
     this.#bytes += chunk.length;
-    if (this.#bytes > this.#bytesMax) return tooLargeToRedact();
+    if (this.#bytes > this.#bytesMax) return tooLargeToRedact(this.#refusal);
     const held = chunk.length + CHUNK_OVERHEAD_BYTES;
     if (!this.#all.take(held)) return deny("gateway.overloaded", "responses to redact hold too many bytes");
     this.#held += held;
@@ -70,6 +73,6 @@ export class KeptResponse {
   }
 }
 
-export function tooLargeToRedact(): Denial {
-  return deny("upstream.cannot_redact", "larger than redact_bytes_max");
+export function tooLargeToRedact(reason: Reason = "upstream.cannot_redact"): Denial {
+  return deny(reason, "larger than redact_bytes_max");
 }

@@ -11,6 +11,9 @@ export type MessageBody = "whole" | "events" | "none";
 const EVENT_STREAM = /^\s*text\/event-stream\s*(?:;|$)/i;
 const JSON_TYPE = /^\s*application\/(?:[a-z0-9!#$&^_.+-]+\+)?json\s*(?:;|$)/i;
 
+/** Why a body of messages that cannot be read does not pass. */
+export type Unreadable = "upstream.cannot_filter" | "upstream.cannot_redact" | "response.not_judged";
+
 export function isEventStream(headers: ParsedHeaders): boolean {
   return EVENT_STREAM.test(String(headers["content-type"] ?? ""));
 }
@@ -24,12 +27,8 @@ function isPlain({ "content-encoding": coding }: ParsedHeaders): boolean {
   return coding === undefined || coding === "identity";
 }
 
-/** To redact, no body passes unread: the value may stand in an error page too. */
-export function messageBodyOf(
-  status: number,
-  headers: ParsedHeaders,
-  refusal: "upstream.cannot_filter" | "upstream.cannot_redact",
-): MessageBody | Denial {
+/** To redact or to judge, no body passes unread: the value may stand in an error page too. */
+export function messageBodyOf(status: number, headers: ParsedHeaders, refusal: Unreadable): MessageBody | Denial {
   const type = String(headers["content-type"] ?? "");
   if (isEventStream(headers)) return isPlain(headers) ? "events" : deny(refusal, "encoded");
   if (JSON_TYPE.test(type)) {

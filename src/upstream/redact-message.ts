@@ -9,7 +9,7 @@ import { isObject, type JsonObject, memberOf, parseStrictObject } from "../lib/s
 import { parsePointer, redactJson, skipSpace, skipString, skipValue } from "./redact-json.ts";
 
 /** Nesting of a message: recursion goes as deep. What is nested deeper is refused. */
-const DEPTH_MAX = 64;
+export const DEPTH_MAX = 64;
 
 const STRUCTURED = "/structuredContent";
 
@@ -84,7 +84,7 @@ function withTexts(text: string, texts: readonly (string | null)[]): string {
 }
 
 /** Where the value of a member begins; `at` is the object's brace. */
-function valueOf(text: string, at: number, name: string): number {
+export function valueOf(text: string, at: number, name: string): number {
   let start = skipSpace(text, at + 1);
   while (text.charCodeAt(start) !== CLOSE_BRACE) {
     const end = skipString(text, start);
@@ -118,7 +118,7 @@ function isOther(message: JsonObject): boolean {
 }
 
 /** A reader that ignores case would take it for the member; such readers fold all of Unicode. */
-function hasVariant(value: JsonObject, names: readonly string[]): boolean {
+export function hasVariant(value: JsonObject, names: readonly string[]): boolean {
   const folded = names.map(fold);
   return Object.keys(value).some((key) => !names.includes(key) && folded.includes(fold(key)));
 }

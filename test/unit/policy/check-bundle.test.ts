@@ -51,6 +51,15 @@ test("H13 a policy that shows a list to nobody in particular is refused, and one
   assert.doesNotMatch(problems({ ...inMode("shows"), entrypoints: ["cordon/decision"] }), /visible/);
 });
 
+test("H13 a policy that lets an answer pass for nobody in particular is refused, and one that withholds it is not", () => {
+  const parsed = parseBundle(read("./fixtures/judged.tar.gz"));
+  assert.ok(parsed.ok);
+  assert.equal(problems(parsed.value), "");
+  const open = problems({ ...parsed.value, dataJson: '{"open":true}' });
+  assert.match(open, /cordon\/response, an empty input: the policy lets it pass/);
+  assert.match(open, /cordon\/response, an input without an agent/);
+});
+
 test("H13 a module that is no WebAssembly is refused", () => {
   assert.match(problems({ ...misbehaving, wasm: new Uint8Array([1, 2, 3]) }), /does not load/);
 });
