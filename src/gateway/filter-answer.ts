@@ -38,7 +38,7 @@ export function filterAnswer(
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
   const lastEvent: ForwardRequest["lastEvent"] = (denial) =>
-    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, []);
+    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId);
   const judge = messageJudge(s, x, judged);
   if (call.lists.length === 0 && redact.length === 0 && judge === null) return { mapHead, lastEvent };
   const read = (message: Buffer) => readMessage(s, judged.route, call.lists, message);

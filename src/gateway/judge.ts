@@ -8,6 +8,7 @@ import type { Target } from "../action/parse-target.ts";
 import { type Denial, deny, REASONS, type Reason } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision } from "../policy/decision.ts";
+import { requiredScope } from "../policy/required-scope.ts";
 import type { Agent } from "../token/agent.ts";
 import type { Challenge } from "./answer.ts";
 import { applyObligations, type Settled } from "./apply-obligations.ts";
@@ -19,6 +20,7 @@ import { htuOf, readHead, traceOf } from "./read-head.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
 import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
 import { readOperation } from "./read-operation.ts";
+import { judgeWhileOpen, type WhileOpen } from "./while-open.ts";
 import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
 
 export interface Refusal extends Challenge {
@@ -43,7 +45,7 @@ export interface Judged {
   readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
   /** Where a budget matches; nothing is reserved yet. */
   readonly budget: { readonly counted: Counted; readonly facts: CallFacts } | undefined;
-  readonly judgeAgain: () => Denial | null;
+  readonly whileOpen: WhileOpen;
   /** What the decision was asked about; an answer is asked about in the same words. */
   readonly question: Question;
 }
@@ -99,7 +101,8 @@ export async function judge(
   if (!authenticated.ok) {
     const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
-    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
+    const wwwAuthenticate =
+      challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
@@ -115,7 +118,8 @@ export async function judge(
     const challenge = tokenChallenge(ended);
     return err({
       denial: ended,
-      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+      wwwAuthenticate:
+        challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`,
     });
   }
 
@@ -207,7 +211,12 @@ export async function judge(
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
     denial,
   });
-  if (denial !== null && !isRelaxed(route, denial)) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null && !isRelaxed(route, denial)) {
+    // Of the policy's reasons the caller learns what the policy itself says to it: the scope that it lacks.
+    const scope = denial.reason === "policy.denied" ? requiredScope(outcome.decision.reasons) : undefined;
+    const lacks = scope === undefined ? "" : `error="insufficient_scope", scope="${scope}", `;
+    return refuse(denial, `DPoP ${lacks}${origin.metadata.at(target.path).challenge}`, scope);
+  }
   return ok({
     route,
     agent,
@@ -218,11 +227,8 @@ export async function judge(
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
     budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
-    judgeAgain: () => {
-      const timeNowMs = s.clock.nowMs();
-      const budgets = budgetsNow(s, x, counted.value, timeNowMs);
-      if (!budgets.ok) return budgets.error;
-      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson: budgets.value } };
+    whileOpen: judgeWhileOpen(s, x, counted.value, (timeNowMs, budgetJson) => {
+      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson } };
       const again = settle(s.policy.decide(ask(now).gate).result);
       const full = applyObligations(s, x, agent, route, again, quarantined).denial;
       const denial = again.denial ?? full;
@@ -231,7 +237,7 @@ export async function judge(
         return deny("policy.denied", "the policy asks for other obligations now");
       }
       return denial !== null && isRelaxed(route, denial) ? null : denial;
-    },
+    }),
     question,
   });
 }
@@ -268,17 +274,6 @@ function checkRoute(
   return null;
 }
 
-/** `input.budget` for an open stream: what its own call holds must not end it. */
-function budgetsNow(
-  s: Services,
-  { reservation }: ExchangeFacts,
-  counted: Counted | undefined,
-  nowMs: number,
-): Result<string | undefined, Denial> {
-  if (counted === undefined || reservation === undefined) return ok(counted?.inputJson);
-  return s.budgets.lookAgain(counted, reservation, nowMs);
-}
-
 function settle(result: Result<Decision, Denial>): Settled {
   if (!result.ok) return { decision: NO_DECISION, denial: result.error };
   if (result.value.allow) return { decision: result.value, denial: null };
@@ -300,6 +295,6 @@ export function tokenChallenge(denial: Denial): string | undefined {
 }
 
 /** `challenge`: for a 403, which says by it where another token can be had (RFC 9110 section 15.5.4). */
-function refuse(denial: Denial, challenge?: string): JudgeResult {
-  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge } : { denial });
+function refuse(denial: Denial, challenge?: string, scope?: string): JudgeResult {
+  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge, scope } : { denial });
 }

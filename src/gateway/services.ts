@@ -32,7 +32,7 @@ import type { PolicyGate } from "./policy-gate.ts";
 import type { ItemFacts } from "./read-message.ts";
 import type { RevocationGate } from "./revocation-gate.ts";
 import type { RefusalPace } from "./refusal-pace.ts";
-import type { ResourceMetadata } from "./resource-metadata.ts";
+import type { MetadataOfOrigin } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
 import type { ToolGate } from "./tool-gate.ts";
@@ -70,7 +70,7 @@ export interface RpcFacts {
 export interface PublicOrigin {
   readonly origin: string;
   readonly host: string;
-  readonly metadata: ResourceMetadata;
+  readonly metadata: MetadataOfOrigin;
 }
 
 export interface ListenerFacts {

@@ -7,13 +7,12 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { freePort } from "../../examples/demo/free-ports.ts";
-import { ensureQuickstartKeys } from "../../src/agent/quickstart-keys.ts";
 import { packageRoot } from "../../src/lib/package-root.ts";
 import { feedGateway } from "../fixtures/feed.ts";
 import { inSession, mcpRoute, type RpcError, SESSION_VERSION, stateless } from "../fixtures/mcp-route.ts";
 import { type ScriptedTool, startScriptedTool, toolRoute } from "../fixtures/scripted-tool.ts";
-import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";
-import { ISSUER, startTestGateway, type TestAgent, type TestGateway, TRUST_DOMAIN } from "../fixtures/test-gateway.ts";
+import { bothIssuers } from "../fixtures/both-issuers.ts";
+import { ISSUER, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 
 const LIMIT = { timeout: 60_000 };
 const RESOURCE = "demo://resource/static/document/features.md";
@@ -21,6 +20,9 @@ const RESOURCE = "demo://resource/static/document/features.md";
 const PERSONAL = { type: "mcp_tools", classification: "personal", attributes: { server: "everything" } };
 
 const EVENT = 'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}\n\n';
+
+/** Of one task: one of each kind of stream, and two more. The session's own stream is no call. */
+const CALLS = 6;
 
 /** A stream as its client sees it. */
 interface Open {
@@ -48,6 +50,10 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
     tool = await startScriptedTool();
     tool.handle = (asked, answer) => {
       asked.resume();
+      if (asked.url === "/once/1") {
+        answer.end("{}");
+        return;
+      }
       answer.writeHead(200, { "content-type": "text/event-stream" });
       answer.write(": open\n\n");
       arrived(answer);
@@ -55,26 +61,16 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
     new WebSocketServer({ server: tool.server }).on("connection", (socket) => upgraded(socket));
     const issuerPort = await freePort();
     g = await startTestGateway(({ folder, port }) => {
-      const [files] = ensureQuickstartKeys(path.join(folder, "agent"), [CLIENT_ID]);
-      const issuer = `http://127.0.0.1:${issuerPort}`;
       // No leeway, so that an expiry is the token's own.
-      const common = { audience: [`http://127.0.0.1:${port}`], trust_domain: TRUST_DOMAIN, leeway_s: 0 };
       return {
-        issuers: [
-          { ...common, issuer: ISSUER, jwks: { file: "jwks.json" } },
-          { ...common, issuer, jwks: { url: `${issuer}/jwks`, allow_private_addresses: true } },
-        ],
-        broker: {
-          port: issuerPort,
-          issuer,
-          trust_domain: TRUST_DOMAIN,
-          clients: [clientConfig(files?.publicFile ?? "")],
-        },
+        ...bothIssuers({ folder, port, issuerPort, more: { leeway_s: 0 } }),
         routes: [
           mcpRoute("mcp", tool.url, { resource: PERSONAL }),
           toolRoute("events", tool.url, { resource: PERSONAL }),
+          toolRoute("once", tool.url),
           toolRoute("socket", tool.url, { resource: PERSONAL, methods: ["GET"], upgrade: ["websocket"] }),
         ],
+        budgets: [{ name: "calls", per: ["task"], calls_total: CALLS, ends_streams: true }],
       };
     });
   });
@@ -241,6 +237,36 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
     await put({ ...data, models: { ...data.models, personal: { "claude-opus-5": ["*"] } } });
     for (const one of [answer, ...others]) await assertCut(one, ...denied);
     await put(data);
+  });
+
+  const usedUp = ["stream.cut_budget", [-32_000, "budget_exhausted", 429]] as const;
+
+  test("H20 a total that others use up ends every kind of stream that it counts, and is not given back", async () => {
+    const agent = await g.agent({ task: "budget" });
+    const other = await g.agent({ task: "budget" });
+    const call = async (): Promise<number> => (await other.call(`${g.url}/once/1`)).status;
+    const open = await openAll(agent);
+    assert.equal(await call(), 200);
+    for (const { flows } of open) await flows();
+    assert.equal(await call(), 200);
+    const uncounted = open.filter(({ kind }) => kind === "a session's own stream");
+    for (const one of open) if (!uncounted.includes(one)) await assertCut(one, ...usedUp);
+    for (const { flows } of uncounted) await flows();
+    assert.equal(await call(), 429);
+    await contain(agent, "blocked");
+    for (const { ended } of uncounted) await ended;
+  });
+
+  test("H20 a stream that took the last of a total goes on, and those before it end", async () => {
+    const agent = await g.agent({ task: "last" });
+    for (let call = 2; call < CALLS; call++) assert.equal((await agent.call(`${g.url}/once/1`)).status, 200);
+    const listen = stateless("subscriptions/listen", { notifications: { resourceSubscriptions: [RESOURCE] } });
+    const before = await openEvents(agent, "a subscription", "/mcp", "POST", listen);
+    const last = await openEvents(agent, "a subscription", "/mcp", "POST", listen);
+    await assertCut(before, ...usedUp);
+    await last.flows();
+    await contain(agent, "blocked");
+    await last.ended;
   });
 
   test("H20 a renewal ends no stream, of whatever kind", async () => {

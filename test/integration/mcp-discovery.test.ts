@@ -12,7 +12,9 @@ import {
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { InvalidClientError } from "@modelcontextprotocol/sdk/server/auth/errors.js";
 import { decodeJwt } from "jose";
+import * as oauth from "oauth4webapi";
 import { freePort } from "../../examples/demo/free-ports.ts";
+import { assertClient } from "../../src/agent/client-assertion.ts";
 import { createKey } from "../../src/agent/create-key.ts";
 import { createOAuthFetch } from "../../src/agent/create-oauth-fetch.ts";
 import { Application } from "../fixtures/mcp-application.ts";
@@ -20,7 +22,7 @@ import { type EverythingServer, startEverything } from "../fixtures/mcp-everythi
 import { mcpRoute } from "../fixtures/mcp-route.ts";
 import { startIssuingGateway } from "../fixtures/issuing-gateway.ts";
 import { CLIENT_ID } from "../fixtures/test-broker.ts";
-import { browse, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
+import { browse, insecure, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
 import { startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 
 const SCOPE = "call:mcp:everything";
@@ -31,8 +33,7 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
   let company: OtherIssuer;
   let g: TestGateway;
   before(async () => {
-    const port = await freePort();
-    const gateway = `http://127.0.0.1:${port}`;
+    const gateway = `http://127.0.0.1:${await freePort()}`;
     server = await startEverything();
     company = await startOtherIssuer(gateway, {
       scope: SCOPE,
@@ -50,17 +51,26 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
         },
       ],
     });
-    g = await startTestGateway({
-      listeners: [{ name: "traffic", port }],
-      public_origins: [gateway],
+    g = await startGateway(gateway, company.issuer, [gateway]);
+  });
+  after(async () => {
+    await g.close();
+    await company.close();
+    await server.close();
+  });
+
+  function startGateway(origin: string, issuer: string, audience: readonly string[]): Promise<TestGateway> {
+    return startTestGateway({
+      listeners: [{ name: "traffic", port: Number(new URL(origin).port) }],
+      public_origins: [origin],
       proof: { nonce: "required" },
       routes: [mcpRoute("mcp", server.url)],
       issuers: [
         {
-          issuer: company.issuer,
-          audience: [gateway],
+          issuer,
+          audience,
           trust_domain: "acme.example",
-          jwks: { url: `${company.issuer}/jwks`, allow_private_addresses: true },
+          jwks: { url: `${issuer}/jwks`, allow_private_addresses: true },
           claims: {
             "agent.orchestration": { claim: "work.app" },
             "agent.task": { claim: "work.ticket" },
@@ -71,13 +81,15 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
         },
       ],
     });
-  });
-  after(async () => {
-    await g.close();
-    await company.close();
-    await server.close();
-  });
+  }
 
+  const rankerOf = ({ issuer }: OtherIssuer) =>
+    new ClientCredentialsProvider({
+      clientId: "ranker",
+      clientSecret: SECRET,
+      expectedIssuer: issuer,
+      scope: SCOPE,
+    });
   const transportWith = (options: StreamableHTTPClientTransportOptions) =>
     new StreamableHTTPClientTransport(new URL(`${g.url}/mcp`), options);
   const newClient = () => new Client({ name: "assistant", version: "1.0.0" });
@@ -124,14 +136,10 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
   });
 
   test("with a client secret it needs no person", async () => {
-    const authProvider = new ClientCredentialsProvider({
-      clientId: "ranker",
-      clientSecret: SECRET,
-      expectedIssuer: company.issuer,
-      scope: SCOPE,
-    });
     const client = newClient();
-    await client.connect(transportWith({ authProvider, fetch: createOAuthFetch({ key: createKey() }) }));
+    await client.connect(
+      transportWith({ authProvider: rankerOf(company), fetch: createOAuthFetch({ key: createKey() }) }),
+    );
     await callsTheTool(client);
   });
 
@@ -148,7 +156,32 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     await callsTheTool(client);
   });
 
-  test("at Cordon's own issuer a registered client needs no more than its key", async (t) => {
+  test("a route's URL that an audience names is a resource of its own, which a client takes that holds to the letter", async (t) => {
+    const origin = `http://127.0.0.1:${await freePort()}`;
+    const resource = new URL(`${origin}/mcp`);
+    const partner = await startOtherIssuer(resource.href, { scope: SCOPE });
+    const own = await startGateway(origin, partner.issuer, [origin, resource.href]);
+    t.after(async () => {
+      await own.close();
+      await partner.close();
+    });
+    const refused = await fetch(resource, { method: "POST", body: "{}" });
+    const url = `${origin}/.well-known/oauth-protected-resource/mcp`;
+    assert.ok(refused.headers.get("www-authenticate")?.includes(`resource_metadata="${url}"`));
+    const found = await oauth.resourceDiscoveryRequest(resource, insecure);
+    const metadata = await oauth.processResourceDiscoveryResponse(resource, found);
+    assert.deepEqual([metadata.resource, metadata.authorization_servers], [resource.href, [partner.issuer]]);
+    // Everything else is still the origin's.
+    const other = (await (await fetch(`${url}/x`)).json()) as { resource: string };
+    assert.equal(other.resource, origin);
+
+    const client = newClient();
+    const options = { authProvider: rankerOf(partner), fetch: createOAuthFetch({ key: createKey() }) };
+    await client.connect(new StreamableHTTPClientTransport(resource, options));
+    await callsTheTool(client);
+  });
+
+  test("at Cordon's own issuer a registered client needs no more than its key, and a token that ends is replaced in its session", async (t) => {
     const overrides = { routes: [mcpRoute("mcp", server.url)], proof: { nonce: "required" } };
     const own = await startIssuingGateway(t, { scope: [SCOPE], overrides });
     const authProvider = new PrivateKeyJwtProvider({
@@ -161,7 +194,13 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     const client = newClient();
     const options = { authProvider, fetch: createOAuthFetch({ key: createKey() }) };
     await client.connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    const first = authProvider.tokens()?.access_token ?? "";
+    const form = { token: first, ...assertClient({ issuer: own.issuer, clientId: CLIENT_ID, key: own.clientKey }) };
+    const revoked = await fetch(`${own.issuer}/revoke`, { method: "POST", body: new URLSearchParams(form) });
+    assert.equal(revoked.status, 200);
+    // The same key is the same agent, so that the session goes on.
     await callsTheTool(client);
+    assert.notEqual(authProvider.tokens()?.access_token, first);
   });
 
   test("at Cordon's own issuer a client that is not registered is told what is missing, in one sentence", async (t) => {

@@ -22,6 +22,7 @@ const cases: readonly (readonly [string, unknown, string])[] = [
   ["allow as text", { ...verdict, allow: "true" }, "policy.malformed_decision"],
   ["no reasons", { allow: true }, "policy.malformed_decision"],
   ["a redaction that is no pointer", { ...verdict, redact: ["salary"] }, "policy.malformed_decision"],
+  ["a scope", { ...verdict, reasons: [{ code: "a.b", scope: "a" }] }, "policy.malformed_decision"],
   ["obligations", { ...verdict, obligations: {} }, "policy.malformed_decision"],
 ];
 for (const [title, value, reason] of cases) {
