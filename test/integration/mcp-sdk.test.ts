@@ -130,7 +130,8 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
       // What was missed is all there by then: the server's store sends again, and goes on with nothing.
       if (asked !== null) await broken;
       const answer = await fetch(url, init);
-      if (broken !== undefined || !JSON.stringify(init.body).includes("tools/call")) return answer;
+      const isCall = typeof init.body === "string" && init.body.includes("tools/call");
+      if (broken !== undefined || !isCall) return answer;
       const [seen, whole] = (answer.body as ReadableStream<Uint8Array>).tee();
       broken = new Response(whole).text();
       return new Response(ReadableStream.from(breakAfterFirst(seen)), answer);
