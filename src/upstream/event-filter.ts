@@ -9,8 +9,20 @@ const CR = 0x0d;
 const LF = 0x0a;
 const BYTE_ORDER_MARK = "\ufeff";
 
+/** What may leave once `ready` says so by null, and nothing behind it before. */
+export interface HeldData {
+  readonly data: Buffer;
+  readonly ready: Promise<Denial | null>;
+}
+
 /** Null or a denial: the event must not pass, and so nothing behind it. */
-export type FilterData = (data: Buffer) => Buffer | Denial | null;
+export type FilterData = (data: Buffer) => Buffer | HeldData | Denial | null;
+
+/** `before` may leave now, `data` is the event that waits, and `rest` is to be pushed once it has left. */
+export interface HeldEvent extends HeldData {
+  readonly before: Buffer;
+  readonly rest: Buffer;
+}
 
 export interface EventRules {
   /** Why an event that is too large does not pass. */
@@ -41,7 +53,7 @@ export class EventFilter {
   }
 
   /** What may leave now, perhaps nothing. What is left at the end of a stream is no event, and is dropped (9.2.6). */
-  push(chunk: Buffer): Buffer | Denial {
+  push(chunk: Buffer): Buffer | HeldEvent | Denial {
     const out: Buffer[] = [];
     let from = 0;
     for (let at = 0; at < chunk.length; at += 1) {
@@ -70,6 +82,7 @@ export class EventFilter {
       }
       const event = this.#complete(chunk.subarray(from, at + 1));
       if ("reason" in event) return event;
+      if ("ready" in event) return { ...event, before: Buffer.concat(out), rest: chunk.subarray(at + 1) };
       out.push(event);
       from = at + 1;
     }
@@ -96,7 +109,7 @@ export class EventFilter {
     return null;
   }
 
-  #complete(last: Buffer): Buffer | Denial {
+  #complete(last: Buffer): Buffer | HeldData | Denial {
     if (this.#heldBytes + last.length > this.#bytesMax) return this.#tooLarge();
     const raw = this.#held.length === 0 ? last : Buffer.concat([...this.#held, last]);
     this.release();
@@ -107,14 +120,14 @@ export class EventFilter {
     const all = text.match(/[^\r\n]*(?:\r\n|\r|\n)/g) ?? [];
     const lines = this.#rules.withoutIds ? all.filter((line) => !isId(line)) : all;
     const kept = lines.length === all.length ? raw : Buffer.from(lines.join(""), "latin1");
-    const data = lines.filter(isData).map(dataOf);
-    const before = Buffer.from(data.join("\n"), "latin1");
+    const before = Buffer.from(lines.filter(isData).map(dataOf).join("\n"), "latin1");
     if (before.length === 0) return kept;
     const after = this.#filter(before);
     if (after === null) return deny("upstream.cannot_filter", "an event is not one message");
     if ("reason" in after) return after;
-    if (after === before || after.equals(before)) return kept;
-    return Buffer.from(withData(lines, after.toString("latin1")), "latin1");
+    const data = "ready" in after ? after.data : after;
+    const event = data.equals(before) ? kept : Buffer.from(withData(lines, data.toString("latin1")), "latin1");
+    return "ready" in after ? { data: event, ready: after.ready } : event;
   }
 
   #tooLarge(): Denial {

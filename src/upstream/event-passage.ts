@@ -1,0 +1,69 @@
+// In: the chunks of an event stream, and the filter of its events. Out: each event at the client as soon as it may leave.
+// Trusts: undici, not to go on while it is paused. One event at a time may wait; what is behind it waits in the tool's socket.
+import type { Denial } from "../errors.ts";
+import type { EventFilter, HeldEvent } from "./event-filter.ts";
+
+export interface PassageEnds {
+  /** False where the client is behind: who writes has paused the tool then, and resumes it. */
+  write(chunk: Buffer): boolean;
+  flushHead(): void;
+  pause(): void;
+  resume(): void;
+  /** An event must not pass: the stream ends. */
+  refuse(denial: Denial): void;
+  /** What `end` was asked for and had to wait. */
+  end(): void;
+  readonly isOver: boolean;
+}
+
+export class EventPassage {
+  readonly #filter: EventFilter;
+  readonly #ends: PassageEnds;
+  #endsBehind = false;
+  /** An event waits until it may leave. */
+  holds = false;
+
+  constructor(filter: EventFilter, ends: PassageEnds) {
+    this.#filter = filter;
+    this.#ends = ends;
+  }
+
+  push(chunk: Buffer): void {
+    const out = this.#filter.push(chunk);
+    if ("reason" in out) this.#ends.refuse(out);
+    else if ("ready" in out) this.#hold(out);
+    else if (out.length === 0) this.#ends.flushHead();
+    else this.#ends.write(out);
+  }
+
+  /** The tool's stream is over. False where an event still waits. */
+  end(): boolean {
+    this.#endsBehind = this.holds;
+    return !this.holds;
+  }
+
+  release(): void {
+    this.#filter.release();
+  }
+
+  #hold({ before, data, ready, rest }: HeldEvent): void {
+    this.holds = true;
+    this.#ends.pause();
+    if (before.length === 0) this.#ends.flushHead();
+    else this.#ends.write(before);
+    void ready.then((denial) => {
+      this.holds = false;
+      if (this.#ends.isOver) return;
+      if (denial !== null) {
+        this.#ends.refuse(denial);
+        return;
+      }
+      const isRead = this.#ends.write(data);
+      if (rest.length > 0) this.push(rest);
+      if (this.holds || this.#ends.isOver) return;
+      if (this.#endsBehind) this.#ends.end();
+      // Last: undici may give what it has at once.
+      else if (isRead) this.#ends.resume();
+    });
+  }
+}
