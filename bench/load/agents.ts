@@ -1,6 +1,7 @@
 // In: the origins and an issuer's name. Out: agents with keys and access tokens, and the issuer's public keys.
 // The tokens are those of the hiring agent of the worked examples, so that the shipped policy allows what it asks.
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from "node:crypto";
+import { hiringClaims } from "../../test/fixtures/hiring-claims.ts";
 
 export const ISSUER = "https://issuer.bench";
 export const TRUST_DOMAIN = "acme.example";
@@ -83,36 +84,12 @@ export function openIssuer(privateKey: KeyObject): BenchIssuer {
       client_id: "hiring-agent",
       scope: scope.join(" "),
       cnf,
-      cordon: {
+      cordon: hiringClaims({
         agent: { id, trust_domain: TRUST_DOMAIN, orchestration: "hiring", task: "rank-j42", instance },
-        principal: { type: "user", id: "recruiter_alice", issuer: ISSUER, attributes: {} },
-        intent: {
-          task: "rank-j42",
-          purpose: "rank-candidates",
-          scope,
-          details: [],
-          constraints: { job_id: "J42" },
-          expires_at: new Date(expires * 1000).toISOString(),
-        },
-        provenance: {
-          model: "claude-sonnet-5",
-          model_version: "2026-09-01",
-          deployment: "eu-1",
-          environment: "production",
-          config_digest: "sha256:00",
-          image_digest: "",
-          prompt_digest: "",
-          publisher: "",
-          verified: false,
-        },
-        session: {
-          id: "s1",
-          root_request: "r1",
-          initiator: { type: "user", id: "recruiter_alice" },
-          depth: 0,
-          chain: [],
-        },
-      },
+        issuer: ISSUER,
+        scope,
+        expiresS: expires,
+      }),
     };
     return signJws(`${encode({ alg: "ES256", typ: "at+jwt", kid: "k1" })}.${encode(claims)}`, privateKey);
   }

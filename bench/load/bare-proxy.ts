@@ -1,10 +1,12 @@
 // In: `--port N --upstream ORIGIN`, and PEM files for TLS. Out: a proxy without any check, until SIGTERM: the yardstick.
 // With `--one-signature` it verifies one P-256 signature a request and nothing else: the floor of any gateway with proofs.
+// With `--pipeline` it is written as most proxies are, by undici's `request` and node's `pipeline`: to place the yardstick.
 // Written as well as the gateway's own forwarding: streaming both ways, keep-alive on both sides, backpressure, no copies.
 import { generateKeyPairSync, sign, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { type Dispatcher, Pool } from "undici";
 
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     key: { type: "string" },
     ca: { type: "string" },
     "one-signature": { type: "boolean", default: false },
+    pipeline: { type: "boolean", default: false },
   },
 });
 
@@ -38,6 +41,21 @@ function onSignedRequest(request: IncomingMessage, response: ServerResponse): vo
 }
 
 function onRequest(request: IncomingMessage, response: ServerResponse): void {
+  pool.dispatch(upstreamRequest(request), new BareExchange(response));
+}
+
+async function onPipelineRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    const { statusCode, headers, body } = await pool.request(upstreamRequest(request));
+    response.writeHead(statusCode, responseFields(headers));
+    await pipeline(body, response);
+  } catch {
+    // The tool failed or the client left: which of the two is told by whether the head is out.
+    failed(response);
+  }
+}
+
+function upstreamRequest(request: IncomingMessage): Dispatcher.DispatchOptions {
   const raw = request.rawHeaders;
   const headers: string[] = [];
   let hasBody = false;
@@ -46,15 +64,28 @@ function onRequest(request: IncomingMessage, response: ServerResponse): void {
     hasBody ||= lower === "transfer-encoding" || (lower === "content-length" && raw[index + 1] !== "0");
     if (!REQUEST_DROPPED.has(lower)) headers.push(raw[index] as string, raw[index + 1] as string);
   }
-  pool.dispatch(
-    {
-      method: request.method as Dispatcher.HttpMethod,
-      path: request.url as string,
-      headers,
-      body: hasBody ? request : null,
-    },
-    new BareExchange(response),
-  );
+  return {
+    method: request.method as Dispatcher.HttpMethod,
+    path: request.url as string,
+    headers,
+    body: hasBody ? request : null,
+  };
+}
+
+function responseFields(headers: Record<string, string | string[] | undefined>): string[] {
+  const out: string[] = [];
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (value === undefined || RESPONSE_DROPPED.has(name)) continue;
+    if (typeof value === "string") out.push(name, value);
+    else for (const one of value) out.push(name, one);
+  }
+  return out;
+}
+
+function failed(response: ServerResponse): void {
+  if (response.headersSent) response.destroy();
+  else response.writeHead(502).end();
 }
 
 class BareExchange implements Dispatcher.DispatchHandler {
@@ -82,16 +113,9 @@ class BareExchange implements Dispatcher.DispatchHandler {
     headers: Record<string, string | string[]>,
   ): void {
     if (status < 200) return;
-    const out: string[] = [];
-    for (const name of Object.keys(headers)) {
-      const value = headers[name];
-      if (value === undefined || RESPONSE_DROPPED.has(name)) continue;
-      if (typeof value === "string") out.push(name, value);
-      else for (const one of value) out.push(name, one);
-    }
     const length = headers["content-length"];
     this.#left = typeof length === "string" ? Number(length) : -1;
-    this.#response.writeHead(status, out);
+    this.#response.writeHead(status, responseFields(headers));
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -109,12 +133,12 @@ class BareExchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(): void {
-    if (this.#response.headersSent) this.#response.destroy();
-    else this.#response.writeHead(502).end();
+    failed(this.#response);
   }
 }
 
-const handler = values["one-signature"] ? onSignedRequest : onRequest;
+const plainHandler = values.pipeline ? onPipelineRequest : onRequest;
+const handler = values["one-signature"] ? onSignedRequest : plainHandler;
 const server =
   values.certificate === undefined || values.key === undefined
     ? createHttpServer(SERVER_OPTIONS, handler)

@@ -31,32 +31,41 @@ export async function measureAllChecks(
     proofs.learn(await stage.proofRound(gateway, route, seconds, proofs.countFor(seconds)));
   const floor = await stage.startBare("one-signature");
   const floorTarget = { ...bareTarget, url: `${floor.origin}${BATCHED_PATH}`, pid: floor.pid };
+  const piped = plan.otherBareProxies ? await stage.startBare("pipeline") : undefined;
+  const pipedRound = async (seconds: number): Promise<Round[]> =>
+    piped === undefined
+      ? []
+      : [await stage.plainRound({ ...bareTarget, url: `${piped.origin}${BATCHED_PATH}`, pid: piped.pid }, seconds)];
   if (plan.warmUpS > 0) {
     progress("warming up");
     await stage.plainRound(bareTarget, plan.warmUpS);
     await stage.plainRound(floorTarget, 1);
+    await pipedRound(plan.warmUpS);
     await prove("batched", plan.warmUpS);
     await prove("strict", 1);
   }
-  const rounds: { bare: Round[]; floor: Round[]; all: Round[]; strict: Round[]; plain: Round[] } = {
+  const rounds: Record<"bare" | "floor" | "all" | "strict" | "plain" | "piped", Round[]> = {
     bare: [],
     floor: [],
     all: [],
     strict: [],
     plain: [],
+    piped: [],
   };
   for (let pair = 1; pair <= plan.pairs; pair++) {
     rounds.bare.push(await stage.plainRound(bareTarget, plan.roundS));
     rounds.all.push(await prove("batched", plan.roundS));
     rounds.strict.push(await prove("strict", plan.roundS));
     rounds.floor.push(await stage.plainRound(floorTarget, plan.roundS));
-    if (plan.bareWithoutHeaders) rounds.plain.push(await stage.plainRound(plainTarget, plan.roundS));
+    if (plan.otherBareProxies) rounds.plain.push(await stage.plainRound(plainTarget, plan.roundS));
+    rounds.piped.push(...(await pipedRound(plan.roundS)));
     const [bareRate, allRate, strictRate] = [rounds.bare, rounds.all, rounds.strict].map((list) =>
       Math.round(list.at(-1)?.requestsPerS ?? 0),
     );
     progress(`pair ${pair} of ${plan.pairs}: bare ${bareRate}, all-checks ${allRate}, strict ${strictRate} req/s`);
   }
   await floor.stop();
+  await piped?.stop();
   const rate = ({ requestsPerS }: Round): number => requestsPerS;
   const error = errorOf(...rounds.bare, ...rounds.all);
   const strictError = error ?? errorOf(...rounds.strict);
@@ -69,7 +78,7 @@ export async function measureAllChecks(
       ...figuresOf("bare", rounds.bare),
       row("floor-one-signature", ratios(rounds.floor, rounds.bare, rate), "ratio"),
       row("floor-one-signature-cpu", cpus(rounds.floor), "us/req"),
-      ...(plan.bareWithoutHeaders ? figuresOf("bare-without-headers", rounds.plain).slice(0, 2) : []),
+      ...(plan.otherBareProxies ? otherBareRows(rounds, rate) : []),
       strictError === undefined
         ? row("strict", ratios(rounds.strict, rounds.all, rate), "ratio")
         : failedRow("strict", "ratio", strictError),
@@ -79,6 +88,18 @@ export async function measureAllChecks(
     bareCpuUs: cpus(rounds.bare),
     gatewayCpuUs: error === undefined ? cpus(rounds.all) : Number.NaN,
   };
+}
+
+/** The bare proxy without credentials, and the one that is written by `request` and `pipeline` with them: reported, no bar. */
+function otherBareRows(
+  rounds: Readonly<Record<"bare" | "plain" | "piped", readonly Round[]>>,
+  rate: (round: Round) => number,
+): Row[] {
+  return [
+    ...figuresOf("bare-without-headers", rounds.plain).slice(0, 2),
+    row("bare-pipeline", ratios(rounds.piped, rounds.bare, rate), "ratio"),
+    ...figuresOf("bare-pipeline", rounds.piped).slice(0, 2),
+  ];
 }
 
 /** Requests a second that a warm gateway reaches, where only the rows that build on it are asked for. */

@@ -50,6 +50,9 @@ export interface Message {
   readonly body: string;
 }
 
+/** Of bench/load/bare-proxy.ts. */
+export type BareKind = "plain" | "tls" | "one-signature" | "pipeline";
+
 export interface Stage {
   readonly folder: string;
   readonly processes: ChildProcesses;
@@ -58,7 +61,7 @@ export interface Stage {
   readonly upstreamOrigin: string;
   /** Undefined where nginx cannot present a client certificate. */
   readonly tls: { readonly bare: number; readonly gateway: number } | undefined;
-  startBare(kind: "plain" | "tls" | "one-signature"): Promise<Running>;
+  startBare(kind: BareKind): Promise<Running>;
   startGateway(threads: number, options?: GatewayStart): Promise<Running>;
   /** One round of wrk without proofs. */
   plainRound(target: WrkTarget, seconds: number): Promise<Round>;
@@ -114,6 +117,7 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     "bare",
     "bareTls",
     "bareSigned",
+    "barePipeline",
   ]);
   const gatewayPorts: GatewayPorts = { upstream: ports.upstream, traffic: ports.traffic, tls: ports.tls };
   const certificates = withTls && tools.stream ? makeCertificates(folder) : undefined;
@@ -155,9 +159,14 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
     upstreamOrigin: `http://127.0.0.1:${ports.upstream}`,
     tls: certificates === undefined ? undefined : { bare: ports.wrapBare, gateway: ports.wrapGateway },
     async startBare(kind) {
-      const port = { plain: ports.bare, tls: ports.bareTls, "one-signature": ports.bareSigned }[kind];
+      const port = {
+        plain: ports.bare,
+        tls: ports.bareTls,
+        "one-signature": ports.bareSigned,
+        pipeline: ports.barePipeline,
+      }[kind];
       const args = [BARE_PROXY, "--port", String(port), "--upstream", `http://127.0.0.1:${ports.upstream}`];
-      if (kind === "one-signature") args.push("--one-signature");
+      if (kind === "one-signature" || kind === "pipeline") args.push(`--${kind}`);
       if (kind === "tls" && certificates !== undefined) {
         const { certificate, key, ca } = certificates.server;
         args.push("--certificate", certificate, "--key", key, "--ca", ca);

@@ -128,13 +128,26 @@ visible contains item.name if {
 	applies
 	is_message
 	granted
+	# Looked up once: a list may have hundreds of items.
+	usable_by := data.mcp[input.action.server][input.list.kind]
 	some item in input.list.items
-	usable(input.list.kind, item.name)
+	some_purpose(usable_by[item.name].purposes)
 }
 
-deny contains {"code": "mcp.scope_is_missing"} if {
+# The scope is for the caller: it may ask its issuer for it. It says the same whatever is called, so it tells nothing of
+# what `data.mcp` lists.
+deny contains object.union({"code": "mcp.scope_is_missing"}, missing_scope) if {
 	applies
 	not granted
+}
+
+default missing_scope := {}
+
+missing_scope := {"scope": concat(":", ["call", "mcp", input.action.server])} if is_message
+
+missing_scope := {"scope": concat(":", ["call", "mcp", server])} if {
+	not is_message
+	server != ""
 }
 
 deny contains {"code": "mcp.item_is_not_for_this_purpose"} if {

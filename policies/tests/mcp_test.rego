@@ -24,6 +24,28 @@ test_without_the_scope_is_refused if {
 	cordon.decision.reasons == [{"code": "mcp.scope_is_missing"}] with input as object.union(call, {"intent": {"scope": []}})
 }
 
+missing(server) := [{"code": "mcp.scope_is_missing", "scope": concat(":", ["call", "mcp", server])}]
+
+test_the_missing_scope_is_named_for_the_server if {
+	other := {"resource": {"attributes": {"server": "payroll"}}}
+	cordon.decision.reasons == missing("payroll") with input as object.union(call, other)
+	cordon.decision.reasons == missing("payroll") with input as message("lifecycle", "initialize", {"server": "payroll"})
+}
+
+# Also for a tool that nobody listed: whoever lacks the server learns nothing of what it has.
+test_the_missing_scope_tells_nothing_of_the_tools if {
+	every tool in ["echo", "get-tiny-image", "get-env"] {
+		asked := object.union(message("use", "tools/call", {"tool": tool}), {"intent": {"scope": []}})
+		scopes := {reason.scope | some reason in cordon.decision.reasons} with input as asked with data.mcp as servers
+		scopes == {"call:mcp:everything"}
+	}
+}
+
+test_no_scope_is_named_where_none_would_help if {
+	image := message("use", "tools/call", {"tool": "get-tiny-image"})
+	every reason in cordon.decision.reasons { not reason.scope } with input as image with data.mcp as servers
+}
+
 # Of the tests alone, so that an operator's own data may say something else.
 servers := {"everything": {
 	"tools": {
@@ -36,13 +58,16 @@ servers := {"everything": {
 }}
 
 # A message on a route of kind `mcp`.
-message(class, method, more) := object.union(inputs.with_changes({
-	"intent": {"scope": ["call:mcp:everything"], "purpose": "explore"},
-	"resource": {"type": "mcp_tools"},
-}), {"action": object.union(
-	{"kind": "mcp", "class": class, "method": method, "arguments": {}, "protocol_version": "2026-07-28", "server": "everything", "http": {"method": "POST"}},
-	more,
-)})
+message(class, method, more) := object.union(
+	inputs.with_changes({
+		"intent": {"scope": ["call:mcp:everything"], "purpose": "explore"},
+		"resource": {"type": "mcp_tools"},
+	}),
+	{"action": object.union(
+		{"kind": "mcp", "class": class, "method": method, "arguments": {}, "protocol_version": "2026-07-28", "server": "everything", "http": {"method": "POST"}},
+		more,
+	)},
+)
 
 sum(a, b) := message("use", "tools/call", {"tool": "get-sum", "arguments": {"a": a, "b": b}})
 

@@ -7,8 +7,9 @@ import { type AdminContext, operatorOf } from "./admin-context.ts";
 import type { Applied } from "./control-plane.ts";
 import { logged } from "./log-change.ts";
 import type { Operator, Role } from "./operators.ts";
-import { sendProblem } from "./problem.ts";
+import { invalidRequest, sendProblem } from "./problem.ts";
 import { entryJson } from "./read-routes.ts";
+import { describeRoute } from "./describe-route.ts";
 import * as schemas from "./schemas.ts";
 
 /** The data of a large organisation; more belongs into a bundle. */
@@ -22,12 +23,12 @@ export function addContainmentRoutes(server: FastifyInstance, context: AdminCont
     "/containment/:level",
     {
       config,
-      schema: change("Block, drain or quarantine", schemas.APPLIED, schemas.CONTAIN_BODY, schemas.LEVEL_PARAMS),
+      schema: describeRoute("Block, drain or quarantine", schemas.APPLIED, schemas.CONTAIN_BODY, schemas.LEVEL_PARAMS),
     },
     async (request, reply) => {
       const { id, mode, reason, drain_s: drainS } = request.body;
       const checked = validateChange({ level: request.params.level, id, mode, reason, drainS });
-      if (!checked.ok) return invalid(reply, checked.error);
+      if (!checked.ok) return sendProblem(reply, invalidRequest(checked.error));
       const operator = operatorOf(request);
       const attempt = { action: `containment.${mode}`, target: `${checked.value.level} ${id}`, reason };
       const result = await logged(context, operator, attempt, () => control.contain(checked.value, operator.name));
@@ -37,14 +38,14 @@ export function addContainmentRoutes(server: FastifyInstance, context: AdminCont
 
   server.post<{ Params: { level: Level }; Body: { id: string; reason: string } }>(
     "/containment/:level/release",
-    { config, schema: change("Release", schemas.APPLIED, schemas.RELEASE_BODY, schemas.LEVEL_PARAMS) },
+    { config, schema: describeRoute("Release", schemas.APPLIED, schemas.RELEASE_BODY, schemas.LEVEL_PARAMS) },
     async (request, reply) => {
       const { id, reason } = request.body;
       const { level } = request.params;
       const problems = [checkTarget(level, id), checkReason(reason)].flatMap((check) =>
         check.ok ? [] : [check.error],
       );
-      if (problems.length > 0) return invalid(reply, problems);
+      if (problems.length > 0) return sendProblem(reply, invalidRequest(problems));
       if (!control.containments().some((entry) => entry.level === level && entry.id === id)) {
         return sendProblem(reply, {
           status: 404,
@@ -66,7 +67,7 @@ export function addPolicyRoutes(server: FastifyInstance, context: AdminContext):
 
   server.post(
     "/policy/reload",
-    { config, schema: change("Read the policy again", schemas.POLICY, schemas.EMPTY_BODY) },
+    { config, schema: describeRoute("Read the policy again", schemas.POLICY, schemas.EMPTY_BODY) },
     async (request, reply) => {
       const operator = operatorOf(request);
       const attempt = { action: "policy.reload", target: "policy", reason: "" };
@@ -80,7 +81,7 @@ export function addPolicyRoutes(server: FastifyInstance, context: AdminContext):
     {
       config,
       bodyLimit: POLICY_DATA_BYTES_MAX,
-      schema: change("Replace the policy's data", schemas.POLICY, schemas.POLICY_DATA_BODY),
+      schema: describeRoute("Replace the policy's data", schemas.POLICY, schemas.POLICY_DATA_BODY),
     },
     async (request, reply) => {
       const operator = operatorOf(request);
@@ -95,7 +96,10 @@ export function addPolicyRoutes(server: FastifyInstance, context: AdminContext):
 
   server.delete(
     "/policy/data",
-    { config, schema: change("Take the data that was put back; the policy's own is in force again", schemas.POLICY) },
+    {
+      config,
+      schema: describeRoute("Take the data that was put back; the policy's own is in force again", schemas.POLICY),
+    },
     async (request, reply) => {
       const operator = operatorOf(request);
       const attempt = { action: "policy.data.reset", target: "policy data", reason: "" };
@@ -109,13 +113,13 @@ export function addOperatorRoutes(server: FastifyInstance, context: AdminContext
   const { operators } = context;
   const config = { permission: "operators" } as const;
 
-  server.get("/operators", { config, schema: change("Who may use this API", schemas.OPERATORS) }, async () => ({
+  server.get("/operators", { config, schema: describeRoute("Who may use this API", schemas.OPERATORS) }, async () => ({
     operators: operators.list().map(operatorJson),
   }));
 
   server.post<{ Body: { name: string; role: Role } }>(
     "/operators",
-    { config, schema: change("Add an operator", schemas.NEW_OPERATOR, schemas.OPERATOR_BODY) },
+    { config, schema: describeRoute("Add an operator", schemas.NEW_OPERATOR, schemas.OPERATOR_BODY) },
     async (request, reply) => {
       const { name, role } = request.body;
       const by = operatorOf(request);
@@ -130,7 +134,12 @@ export function addOperatorRoutes(server: FastifyInstance, context: AdminContext
     "/operators/:name",
     {
       config,
-      schema: change("Remove an operator; the key is void at once", schemas.OPERATOR, undefined, schemas.NAME_PARAMS),
+      schema: describeRoute(
+        "Remove an operator; the key is void at once",
+        schemas.OPERATOR,
+        undefined,
+        schemas.NAME_PARAMS,
+      ),
     },
     async (request, reply) => {
       const { name } = request.params;
@@ -151,10 +160,6 @@ function appliedJson(applied: Applied) {
   return { ...applied, entry: applied.entry === null ? null : entryJson(applied.entry) };
 }
 
-function invalid(reply: FastifyReply, errors: readonly string[]) {
-  return sendProblem(reply, { status: 400, code: "invalid_request", detail: errors.join("; "), errors });
-}
-
 function notApplied(reply: FastifyReply, detail: string) {
   return sendProblem(reply, { status: 503, code: "not_applied", detail });
 }
@@ -165,13 +170,4 @@ function policyRefused(reply: FastifyReply, detail: string) {
     code: "policy_refused",
     detail: `${detail} The policy in force did not change.`,
   });
-}
-
-function change(summary: string, answer: object, body?: object, params?: object) {
-  return {
-    summary,
-    ...(body === undefined ? {} : { body }),
-    ...(params === undefined ? {} : { params }),
-    response: { 200: answer, default: schemas.PROBLEM },
-  };
 }

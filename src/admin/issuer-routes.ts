@@ -5,7 +5,8 @@ import type { RevokedLevel } from "../containment/revocation.ts";
 import { checkReason, checkTarget } from "../containment/validate-change.ts";
 import { type AdminContext, operatorOf } from "./admin-context.ts";
 import { logged } from "./log-change.ts";
-import { type Problem, sendProblem } from "./problem.ts";
+import { invalidRequest, type Problem, sendProblem, sendResult } from "./problem.ts";
+import { describeRoute } from "./describe-route.ts";
 import * as schemas from "./schemas.ts";
 
 /** As long as a name may be. */
@@ -18,7 +19,7 @@ export function addKeyRoutes(server: FastifyInstance, context: AdminContext): vo
     "/keys",
     {
       config: { permission: "read" },
-      schema: describe("The issuer's signing keys, without their private parts", schemas.KEYS),
+      schema: describeRoute("The issuer's signing keys, without their private parts", schemas.KEYS),
     },
     async (_request, reply) => {
       const keys = await control.issuer("keys.list", {});
@@ -31,14 +32,14 @@ export function addKeyRoutes(server: FastifyInstance, context: AdminContext): vo
     {
       config: { permission: "issuer" },
       schema: {
-        ...describe("Publish a new signing key, which signs after the overlap", schemas.KEY),
+        ...describeRoute("Publish a new signing key, which signs after the overlap", schemas.KEY),
         body: schemas.EMPTY_BODY,
       },
     },
     async (request, reply) => {
       const attempt = { action: "keys.rotate", target: "signing key", reason: "" };
       const next = await logged(context, operatorOf(request), attempt, () => control.issuer("keys.rotate", {}));
-      return next.ok ? next.value : sendProblem(reply, next.error);
+      return sendResult(reply, next);
     },
   );
 }
@@ -51,7 +52,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
 
   server.get(
     "/applications",
-    { config: read, schema: describe("Who may launch agents", APPLICATIONS) },
+    { config: read, schema: describeRoute("Who may launch agents", APPLICATIONS) },
     async (_request, reply) => {
       const applications = await control.issuer("applications.list", {});
       return applications.ok ? { applications: applications.value } : sendProblem(reply, applications.error);
@@ -62,23 +63,23 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
     "/applications/:name",
     {
       config: read,
-      schema: { ...describe("One application with its public keys and its ceiling", APPLICATION_SHOWN), params },
+      schema: { ...describeRoute("One application with its public keys and its ceiling", APPLICATION_SHOWN), params },
     },
     async (request, reply) => {
       const shown = await control.issuer("applications.show", request.params);
-      return shown.ok ? shown.value : sendProblem(reply, shown.error);
+      return sendResult(reply, shown);
     },
   );
 
   server.post<{ Body: { name?: unknown } }>(
     "/applications",
-    { config, schema: { ...describe("Add an application", APPLICATION), body: schemas.ANY_BODY } },
+    { config, schema: { ...describeRoute("Add an application", APPLICATION), body: schemas.ANY_BODY } },
     async (request, reply) => {
       const attempt = { action: "applications.add", target: nameOf(request.body), reason: "" };
       const added = await logged(context, operatorOf(request), attempt, () =>
         control.issuer("applications.add", { definition: request.body }),
       );
-      return added.ok ? added.value : sendProblem(reply, added.error);
+      return sendResult(reply, added);
     },
   );
 
@@ -86,7 +87,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
     "/applications/:name",
     {
       config,
-      schema: { ...describe("Replace an application's definition", APPLICATION), params, body: schemas.ANY_BODY },
+      schema: { ...describeRoute("Replace an application's definition", APPLICATION), params, body: schemas.ANY_BODY },
     },
     async (request, reply) => {
       const { name } = request.params;
@@ -94,7 +95,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
       const replaced = await logged(context, operatorOf(request), attempt, () =>
         control.issuer("applications.replace", { name, definition: request.body }),
       );
-      return replaced.ok ? replaced.value : sendProblem(reply, replaced.error);
+      return sendResult(reply, replaced);
     },
   );
 
@@ -102,7 +103,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
     "/applications/:name/keys",
     {
       config,
-      schema: { ...describe("Replace an application's public keys", APPLICATION), params, body: schemas.ANY_BODY },
+      schema: { ...describeRoute("Replace an application's public keys", APPLICATION), params, body: schemas.ANY_BODY },
     },
     async (request, reply) => {
       const { name } = request.params;
@@ -110,7 +111,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
       const rotated = await logged(context, operatorOf(request), attempt, () =>
         control.issuer("applications.rotate", { name, jwks: request.body }),
       );
-      return rotated.ok ? rotated.value : sendProblem(reply, rotated.error);
+      return sendResult(reply, rotated);
     },
   );
 
@@ -119,7 +120,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
     {
       config,
       schema: {
-        ...describe("Remove an application and end its agents", schemas.APPLICATION_REMOVED),
+        ...describeRoute("Remove an application and end its agents", schemas.APPLICATION_REMOVED),
         params,
         body: schemas.REASON_BODY,
       },
@@ -128,7 +129,7 @@ export function addApplicationRoutes(server: FastifyInstance, context: AdminCont
       const { name } = request.params;
       const { reason } = request.body;
       const checked = checkReason(reason);
-      if (!checked.ok) return sendProblem(reply, invalid([checked.error]));
+      if (!checked.ok) return sendProblem(reply, invalidRequest([checked.error]));
       const operator = operatorOf(request);
       const removed = await logged(context, operator, { action: "applications.remove", target: name, reason }, () =>
         control.issuer("applications.remove", { name, reason, by: operator.name }),
@@ -147,7 +148,7 @@ export function addRevocationRoutes(server: FastifyInstance, context: AdminConte
     {
       config: { permission: "contain" },
       schema: {
-        ...describe("End a token, an agent with its delegates, a task or a chain, for good", schemas.REVOKED),
+        ...describeRoute("End a token, an agent with its delegates, a task or a chain, for good", schemas.REVOKED),
         params: schemas.LEVEL_PARAMS,
         body: schemas.RELEASE_BODY,
       },
@@ -158,7 +159,7 @@ export function addRevocationRoutes(server: FastifyInstance, context: AdminConte
       const problems = [checkTarget(level, id), checkReason(reason)].flatMap((check) =>
         check.ok ? [] : [check.error],
       );
-      if (problems.length > 0) return sendProblem(reply, invalid(problems));
+      if (problems.length > 0) return sendProblem(reply, invalidRequest(problems));
       const operator = operatorOf(request);
       const attempt = { action: "revocations.revoke", target: `${level} ${id}`, reason };
       const revoked = await logged(context, operator, attempt, () =>
@@ -176,15 +177,7 @@ const NOT_ENFORCED: Problem = Object.freeze({
   detail: "It is written and stays, but not every data thread said that it refuses it; ask again to be sure.",
 });
 
-function invalid(errors: readonly string[]): Problem {
-  return { status: 400, code: "invalid_request", detail: errors.join("; "), errors };
-}
-
 /** For the log, where the body was not judged yet. */
 function nameOf({ name }: { readonly name?: unknown }): string {
   return typeof name === "string" ? name.slice(0, NAME_CHARS_MAX) : "";
-}
-
-function describe(summary: string, answer: object) {
-  return { summary, response: { 200: answer, default: schemas.PROBLEM } };
 }

@@ -1,6 +1,7 @@
 // In: why a call of the operators' API failed. Out: an RFC 9457 problem document.
 // Operators may read details that agents may not; secrets and stack traces stand in neither.
 import type { FastifyReply } from "fastify";
+import type { Result } from "../lib/result.ts";
 
 export interface Problem {
   readonly status: number;
@@ -51,4 +52,13 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .header("content-type", PROBLEM_TYPE)
     .serializer((text: string) => text)
     .send(JSON.stringify(problemDocument(problem)));
+}
+
+/** The value of a call that may be refused, or why it was. */
+export function sendResult<T>(reply: FastifyReply, result: Result<T, Problem>): T | FastifyReply {
+  return result.ok ? result.value : sendProblem(reply, result.error);
+}
+
+export function invalidRequest(errors: readonly string[]): Problem {
+  return { status: 400, code: "invalid_request", detail: errors.join("; "), errors };
 }

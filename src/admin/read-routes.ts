@@ -4,44 +4,49 @@ import type { ContainmentEntry } from "../containment/state.ts";
 import type { AdminContext } from "./admin-context.ts";
 import type { ContainmentHistoryLine } from "./control-plane.ts";
 import { sendProblem } from "./problem.ts";
+import { describeRoute } from "./describe-route.ts";
 import * as schemas from "./schemas.ts";
 
 const HISTORY_LIMIT_DEFAULT = 100;
 const config = { permission: "read" } as const;
 
 export function addReadRoutes(server: FastifyInstance, { control }: AdminContext): void {
-  server.get("/status", { config, schema: read("What runs, and how it is", schemas.STATUS) }, async () =>
+  server.get("/status", { config, schema: describeRoute("What runs, and how it is", schemas.STATUS) }, async () =>
     control.status(),
   );
 
   server.get(
     "/config",
-    { config, schema: read("The configuration in force, secrets masked", schemas.CONFIG) },
+    { config, schema: describeRoute("The configuration in force, secrets masked", schemas.CONFIG) },
     async () => control.config(),
   );
 
   server.get(
     "/policy",
-    { config, schema: read("The policy in force", schemas.POLICY) },
+    { config, schema: describeRoute("The policy in force", schemas.POLICY) },
     async (_request, reply) =>
       control.policy() ?? sendProblem(reply, { status: 404, code: "no_policy", detail: "No policy is loaded." }),
   );
 
-  server.get("/agents", { config, schema: read("Agents seen since the start", schemas.AGENTS) }, async () => ({
+  server.get("/agents", { config, schema: describeRoute("Agents seen since the start", schemas.AGENTS) }, async () => ({
     agents: await control.agents(),
   }));
 
-  server.get("/containment", { config, schema: read("What is contained", schemas.CONTAINMENTS) }, async () => ({
-    epoch: (await control.status()).containment.epoch,
-    entries: control.containments().map(entryJson),
-  }));
+  server.get(
+    "/containment",
+    { config, schema: describeRoute("What is contained", schemas.CONTAINMENTS) },
+    async () => ({
+      epoch: (await control.status()).containment.epoch,
+      entries: control.containments().map(entryJson),
+    }),
+  );
 
   server.get<{ Querystring: { limit?: string; before_epoch?: string } }>(
     "/containment/history",
     {
       config,
       schema: {
-        ...read("Who changed containment, when and why; newest first", schemas.HISTORY),
+        ...describeRoute("Who changed containment, when and why; newest first", schemas.HISTORY),
         querystring: schemas.HISTORY_QUERY,
       },
     },
@@ -57,8 +62,4 @@ export function entryJson(entry: ContainmentEntry | ContainmentHistoryLine) {
   const { level, id, mode, drainUntilMs, reason, by, atMs } = entry;
   const drain = drainUntilMs === undefined ? {} : { drain_until: new Date(drainUntilMs).toISOString() };
   return { level, id, mode, ...drain, reason, by, at: new Date(atMs).toISOString() };
-}
-
-function read(summary: string, answer: Record<string, unknown>) {
-  return { summary, response: { 200: answer, default: schemas.PROBLEM } };
 }

@@ -10,7 +10,7 @@ import type { ControlPlane } from "./control-plane.ts";
 import { createFailedAttempts } from "./failed-attempts.ts";
 import { addApplicationRoutes, addKeyRoutes, addRevocationRoutes } from "./issuer-routes.ts";
 import { may, type Operators, type Permission } from "./operators.ts";
-import { PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
+import { invalidRequest, PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
 import { addReadRoutes } from "./read-routes.ts";
 import { checkRequest, type OwnNames, ownNames } from "./request-gate.ts";
 import { addToolRoutes } from "./tool-routes.ts";
@@ -221,7 +221,7 @@ function problemOf(error: FastifyError): Problem {
     const errors = error.validation.map(
       ({ instancePath, message }) => `${where}${instancePath.replaceAll("/", ".")}: ${message ?? "is not valid"}`,
     );
-    return { status: 400, code: "invalid_request", detail: errors.join("; "), errors };
+    return invalidRequest(errors);
   }
   const status = error.statusCode ?? 500;
   if (status === 413) return { status, code: "body_too_large", detail: "The body is larger than this route reads." };

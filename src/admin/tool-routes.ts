@@ -5,6 +5,7 @@ import { checkReason } from "../containment/validate-change.ts";
 import { type AdminContext, operatorOf } from "./admin-context.ts";
 import { logged } from "./log-change.ts";
 import { sendProblem } from "./problem.ts";
+import { describeRoute } from "./describe-route.ts";
 import * as schemas from "./schemas.ts";
 
 export function addToolRoutes(server: FastifyInstance, context: AdminContext): void {
@@ -13,7 +14,7 @@ export function addToolRoutes(server: FastifyInstance, context: AdminContext): v
 
   server.get(
     "/tools",
-    { config: read, schema: describe("What is pinned of the tools of each MCP server", schemas.TOOL_SERVERS) },
+    { config: read, schema: describeRoute("What is pinned of the tools of each MCP server", schemas.TOOL_SERVERS) },
     async () => ({ servers: control.toolServers() }),
   );
 
@@ -22,7 +23,7 @@ export function addToolRoutes(server: FastifyInstance, context: AdminContext): v
     {
       config: read,
       schema: {
-        ...describe("Tools that are not as they were pinned, old and new", schemas.TOOLS_WAITING),
+        ...describeRoute("Tools that are not as they were pinned, old and new", schemas.TOOLS_WAITING),
         params: schemas.ROUTE_PARAMS,
       },
     },
@@ -37,7 +38,7 @@ export function addToolRoutes(server: FastifyInstance, context: AdminContext): v
     {
       config: { permission: "policy" },
       schema: {
-        ...describe("Accept a tool as it was seen last, or all of a route", schemas.TOOLS_ACCEPTED),
+        ...describeRoute("Accept a tool as it was seen last, or all of a route", schemas.TOOLS_ACCEPTED),
         params: schemas.ROUTE_PARAMS,
         body: schemas.ACCEPT_BODY,
       },
@@ -55,8 +56,4 @@ export function addToolRoutes(server: FastifyInstance, context: AdminContext): v
       return accepted.ok ? { accepted: accepted.value } : sendProblem(reply, accepted.error);
     },
   );
-}
-
-function describe(summary: string, answer: object) {
-  return { summary, response: { 200: answer, default: schemas.PROBLEM } };
 }

@@ -1,5 +1,5 @@
-// In: a provider and the published keys. Out: the agent-facing HTTP server: two documents, one key set, three endpoints.
-// Everything else is 404 before the provider sees it. No header of the caller may change the issuer's own URL.
+// In: a provider and the published keys. Out: the agent-facing HTTP server: two documents, one key set, four endpoints and
+// one that only says what to do in its place. Everything else is 404 before the provider sees it. No header of the caller may change the issuer's own URL.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Provider } from "oidc-provider";
 import type { KeyRing } from "./keys/key-ring.ts";
@@ -25,6 +25,11 @@ const CONNECTIONS_PER_PEER_MAX = 250;
 const TOKEN_REQUESTS_MAX = 128;
 /** Longest time that a cache on the way may keep a document; of the key set at most a tenth of the overlap. */
 const DOCUMENT_MAX_AGE_S = 60;
+
+/** Named in the metadata, and nobody signs in there: see `metadataDocument`. */
+const AUTHORIZATION_PATH = "/authorize";
+const NOBODY_SIGNS_IN =
+  "nobody signs in here: an orchestrator launches each agent, and the agent redeems its launch token at the token endpoint";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 /** RFC 8555 section 9.1. */
@@ -78,6 +83,7 @@ export function createBrokerServer(options: {
       response.setHeader("cache-control", `public, max-age=${document.maxAgeS}`);
       return send(response, 200, document.text(), document.type ?? JSON_TYPE);
     }
+    if (path === AUTHORIZATION_PATH) return refuse(response, 400, "unsupported_response_type", NOBODY_SIGNS_IN);
     if (!ENDPOINTS.has(path)) return refuse(response, 404, "not_found", "no such endpoint");
     if (request.method !== "POST") return refuse(response, 405, "invalid_request", "use POST");
     if (request.url !== path) return refuse(response, 400, "invalid_request", "the endpoint takes no query");
@@ -137,10 +143,14 @@ function onceReceived(request: IncomingMessage, then: () => void): void {
   });
 }
 
-/** RFC 8414 section 2; `response_types_supported` is required there, and empty: there is no authorization endpoint. */
+/**
+ * RFC 8414 section 2. `response_types_supported` is required there, and empty: no grant uses the authorization endpoint. It is
+ * named because the public MCP SDK reads no metadata without it, not even for a client that only needs the token endpoint.
+ */
 function metadataDocument(issuer: string) {
   return {
     issuer,
+    authorization_endpoint: issuer + AUTHORIZATION_PATH,
     token_endpoint: `${issuer}/token`,
     jwks_uri: `${issuer}/jwks`,
     grant_types_supported: ["client_credentials", LAUNCH_GRANT, TOKEN_EXCHANGE_GRANT],

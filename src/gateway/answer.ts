@@ -10,6 +10,8 @@ import { type Denial, type Reason, REASONS } from "../errors.ts";
 /** What a 401 adds (RFC 9449 section 7.1, RFC 9110 section 11.6.1). */
 export interface Challenge {
   readonly wwwAuthenticate?: string | undefined;
+  /** What the challenge of a 403 names, for a reader of bodies: see `requiredScope`. */
+  readonly scope?: string | undefined;
   readonly dpopNonce?: string | undefined;
 }
 
@@ -44,9 +46,10 @@ export function problemDocument({ reason }: Denial, requestId: string): string {
 }
 
 /** ASCII too. */
-function bodyOf({ denial, requestId, rpc }: Omit<Answer, "close">): string {
-  if (rpc === undefined) return problemDocument(denial, requestId);
-  return errorObject(denial, rpc.id, requestId, rpc.versions);
+function bodyOf({ denial, requestId, scope, rpc }: Omit<Answer, "close">): string {
+  if (rpc !== undefined) return errorObject(denial, rpc.id, requestId, { supported: rpc.versions, scope });
+  const document = problemDocument(denial, requestId);
+  return scope === undefined ? document : `${document.slice(0, -1)},"scope":${JSON.stringify(scope)}}`;
 }
 
 /** Names and values in one flat list. */

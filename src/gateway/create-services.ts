@@ -14,6 +14,7 @@ import { createLogs } from "../telemetry/create-logs.ts";
 import { createIdGenerator } from "../telemetry/request-id.ts";
 import { createThreadMetrics } from "../telemetry/thread-metrics.ts";
 import { createForwarder, type Forwarder, type UpstreamTarget } from "../upstream/forwarder.ts";
+import { KeptPages } from "../upstream/kept-pages.ts";
 import { attachCounterTable } from "../budget/counter-table.ts";
 import { createBudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
@@ -70,6 +71,7 @@ export function createServices(given: {
     revocations,
     labels,
     tools,
+    pages: new KeptPages(),
     sessions: createSessionBinding(start.shared.sessionKey),
     policy: createPolicyGate({
       thread,

@@ -5,14 +5,15 @@ import { type McpList, SESSION_VERSION } from "../action/mcp/methods.ts";
 import { type Denial, deny } from "../errors.ts";
 import { ok, type Result } from "../lib/result.ts";
 import { errorObject } from "../action/mcp/error-object.ts";
-import { filterList, type ListItem } from "../upstream/filter-list.ts";
+import { filterList } from "../upstream/filter-list.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
+import type { ListItem } from "../upstream/read-lists.ts";
 import { redactJson } from "../upstream/redact-json.ts";
 import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
 import { heldUntil, messageJudge } from "./judge-response.ts";
+import { type ItemFacts, listJson, readMessage } from "./read-message.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
-import type { ToolsPage } from "./tool-gate.ts";
 
 /** Asks `cordon/visible` for one list; the text is `input.list`. */
 export type ChooseVisible = (listJson: string) => Result<ReadonlySet<string>, Denial>;
@@ -37,16 +38,20 @@ export function filterAnswer(
     return sealed === null ? others : { ...others, [SESSION_HEADER]: sealed };
   };
   const lastEvent: ForwardRequest["lastEvent"] = (denial) =>
-    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId, []);
+    call.id === undefined ? undefined : errorObject(denial, call.id, x.requestId);
   const judge = messageJudge(s, x, judged);
   if (call.lists.length === 0 && redact.length === 0 && judge === null) return { mapHead, lastEvent };
+  const read = (message: Buffer) => readMessage(s, judged.route, call.lists, message);
+  type Read = NonNullable<ReturnType<typeof read>>;
   /** Before policy, which knows tools by their names: a name stands for what was pinned. `observe` relaxes none of it. */
-  const driftedOf = (list: McpList, page: ToolsPage): ReadonlySet<string> =>
-    list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, page) : NOTHING;
+  const driftedOf = (list: McpList, items: readonly ListItem<ItemFacts>[], { next }: Read): ReadonlySet<string> =>
+    list.kind === "tools" ? s.tools.see(judged.route, call, judged.agent.refs.agent, { items, next }) : NOTHING;
   /** `known`: what is not as it was pinned, where that was read before. */
-  const lists = (message: Buffer, known?: ReadonlySet<string>): Buffer | null =>
-    filterList(message, call.lists, (list, all, result) => {
-      const drifted = known ?? driftedOf(list, { items: all, result });
+  const lists = (message: Buffer, known?: ReadonlySet<string>): Buffer | null => {
+    const page = read(message);
+    if (page === null) return null;
+    return filterList(message, page, (list, all) => {
+      const drifted = known ?? driftedOf(list, all, page);
       const items = drifted.size === 0 || list.kind !== "tools" ? all : all.filter(({ name }) => !drifted.has(name));
       if (all.length === 0) return NOTHING;
       const shown = items.length === 0 ? ok(NOTHING) : mcp.visible(listJson(list, items));
@@ -59,14 +64,14 @@ export function filterAnswer(
       // `observe` relaxes the policy's verdict, and this is one.
       return observed ? new Set(items.map(({ name }) => name)) : names;
     });
-  /** Null as `filterList` has it. What policy redacts for one agent is no other tool. */
+  };
+  /** Null as `readLists` has it. What policy redacts for one agent is no other tool. */
   const driftedBefore = (message: Buffer): ReadonlySet<string> | null => {
-    let drifted = NOTHING;
-    const read = filterList(message, call.lists, (list, items, result) => {
-      if (list.kind === "tools") drifted = driftedOf(list, { items, result });
-      return new Set(items.map(({ name }) => name));
-    });
-    return read === null ? null : drifted;
+    const page = read(message);
+    if (page === null) return null;
+    const tools = page.lists.find(({ shape }) => shape.kind === "tools");
+    if (tools === undefined) return NOTHING;
+    return driftedOf(tools.shape, tools.named, page);
   };
   const redactedAndListed = (message: Buffer, pointers: readonly string[]): Buffer | Denial | null => {
     if (pointers.length === 0) return call.lists.length === 0 ? message : lists(message);
@@ -105,21 +110,4 @@ function unreadableOf(judges: boolean, redacts: boolean): NonNullable<ForwardReq
 export function cannotRedact({ mcp, decision }: Judged): Denial | null {
   const inTask = mcp?.action.call.params?.["task"] !== undefined && (decision.obligations.redact ?? []).length > 0;
   return inTask ? deny("upstream.cannot_redact", "the result of a task") : null;
-}
-
-/** Names, and of tools the hints that a server gives about them; descriptions and schemas are no part of the question. */
-function listJson({ kind }: McpList, items: readonly ListItem[]): string {
-  const seen = items.map(({ name, value }) => {
-    const annotations = kind === "tools" ? plainMembers(value["annotations"]) : undefined;
-    return annotations === undefined ? { name } : { name, annotations };
-  });
-  return JSON.stringify({ kind, items: seen });
-}
-
-/** Hints are booleans and texts; whatever else stands there may be nested without end. */
-function plainMembers(value: unknown): Record<string, unknown> | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  return Object.fromEntries(
-    Object.entries(value).filter(([, member]) => typeof member === "boolean" || typeof member === "string"),
-  );
 }

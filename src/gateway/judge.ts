@@ -8,6 +8,7 @@ import type { Target } from "../action/parse-target.ts";
 import { type Denial, deny, REASONS, type Reason } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision } from "../policy/decision.ts";
+import { requiredScope } from "../policy/required-scope.ts";
 import type { Agent } from "../token/agent.ts";
 import type { Challenge } from "./answer.ts";
 import { applyObligations, type Settled } from "./apply-obligations.ts";
@@ -99,7 +100,8 @@ export async function judge(
   if (!authenticated.ok) {
     const { wwwAuthenticate: challenge, dpopNonce, known, ...denial } = authenticated.error;
     // RFC 9728 section 5.1: where to learn who issues tokens for this resource.
-    const wwwAuthenticate = challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`;
+    const wwwAuthenticate =
+      challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`;
     return err({ denial, wwwAuthenticate, dpopNonce, known });
   }
   const agent = authenticated.value;
@@ -115,7 +117,8 @@ export async function judge(
     const challenge = tokenChallenge(ended);
     return err({
       denial: ended,
-      wwwAuthenticate: challenge === undefined ? undefined : `${challenge}, ${origin.metadata.challenge}`,
+      wwwAuthenticate:
+        challenge === undefined ? undefined : `${challenge}, ${origin.metadata.at(target.path).challenge}`,
     });
   }
 
@@ -210,7 +213,12 @@ export async function judge(
     decision: outcome.denial === null || outcome.denial.reason === "policy.denied" ? outcome.decision : undefined,
     denial,
   });
-  if (denial !== null && !isRelaxed(route, denial)) return refuse(denial, `DPoP ${origin.metadata.challenge}`);
+  if (denial !== null && !isRelaxed(route, denial)) {
+    // Of the policy's reasons the caller learns what the policy itself says to it: the scope that it lacks.
+    const scope = denial.reason === "policy.denied" ? requiredScope(outcome.decision.reasons) : undefined;
+    const lacks = scope === undefined ? "" : `error="insufficient_scope", scope="${scope}", `;
+    return refuse(denial, `DPoP ${lacks}${origin.metadata.at(target.path).challenge}`, scope);
+  }
   return ok({
     route,
     agent,
@@ -303,6 +311,6 @@ export function tokenChallenge(denial: Denial): string | undefined {
 }
 
 /** `challenge`: for a 403, which says by it where another token can be had (RFC 9110 section 15.5.4). */
-function refuse(denial: Denial, challenge?: string): JudgeResult {
-  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge } : { denial });
+function refuse(denial: Denial, challenge?: string, scope?: string): JudgeResult {
+  return err(REASONS[denial.reason].status === 403 ? { denial, wwwAuthenticate: challenge, scope } : { denial });
 }

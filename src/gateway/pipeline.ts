@@ -31,7 +31,13 @@ import {
   recordIntent,
   recordOutcome,
 } from "./record-exchange.ts";
-import { answerMetadata, isMetadataPath, mayBeMetadata, refuseMetadataMethod } from "./resource-metadata.ts";
+import {
+  answerMetadata,
+  describedPath,
+  isMetadataPath,
+  mayBeMetadata,
+  refuseMetadataMethod,
+} from "./resource-metadata.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
 import { openSocketFacts } from "./socket-facts.ts";
 import { tunnelExchange } from "./tunnel-exchange.ts";
@@ -90,7 +96,8 @@ function describeResource(s: Services, x: ExchangeFacts, request: IncomingMessag
   }
   // A body has no meaning here and is not read.
   if (head.value.headers.hasBody) response.shouldKeepAlive = false;
-  const { document } = head.value.origin.metadata;
+  const { origin, target } = head.value;
+  const { document } = origin.metadata.at(describedPath(target.path));
   // Whoever asks is not known, so it has the pace of a refusal: a flood of these takes as little from the proven.
   s.refusals.give(request.socket, () => answerMetadata(response, document, x.requestId));
   x.status = 200;

@@ -2,7 +2,7 @@
 // The services are made once at start; the facts of an exchange exist for its log line and decide nothing.
 import type { RouteInput } from "../action/build-input.ts";
 import type { RouteTable } from "../action/match-route.ts";
-import type { McpVersion } from "../action/mcp/methods.ts";
+import type { McpList, McpVersion } from "../action/mcp/methods.ts";
 import type { RpcId } from "../action/mcp/parse-message.ts";
 import type { McpCall } from "../action/mcp/read-call.ts";
 import type { OperationTable } from "../action/openapi/operation-table.ts";
@@ -18,6 +18,7 @@ import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { Agent } from "../token/agent.ts";
 import type { Authenticate } from "../token/authenticate.ts";
 import type { Forwarder, UpstreamTarget } from "../upstream/forwarder.ts";
+import type { KeptPages } from "../upstream/kept-pages.ts";
 import type { AgentLoad } from "./agent-load.ts";
 import type { BudgetGate } from "./budget-gate.ts";
 import type { ContainmentGate } from "./containment-gate.ts";
@@ -29,9 +30,10 @@ import type { LimitedLine } from "./limit-lines.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
+import type { ItemFacts } from "./read-message.ts";
 import type { RevocationGate } from "./revocation-gate.ts";
 import type { RefusalPace } from "./refusal-pace.ts";
-import type { ResourceMetadata } from "./resource-metadata.ts";
+import type { MetadataOfOrigin } from "./resource-metadata.ts";
 import type { SeenAgents } from "./seen-agents.ts";
 import type { FromThread } from "./thread-messages.ts";
 import type { ToolGate } from "./tool-gate.ts";
@@ -69,7 +71,7 @@ export interface RpcFacts {
 export interface PublicOrigin {
   readonly origin: string;
   readonly host: string;
-  readonly metadata: ResourceMetadata;
+  readonly metadata: MetadataOfOrigin;
 }
 
 export interface ListenerFacts {
@@ -92,6 +94,7 @@ export interface Services {
   readonly labels: LabelGate;
   readonly sessions: SessionBinding;
   readonly tools: ToolGate;
+  readonly pages: KeptPages<McpList, ItemFacts>;
   readonly policy: PolicyGate;
   readonly recorder: Recorder;
   readonly logs: Logs;

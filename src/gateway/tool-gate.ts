@@ -12,13 +12,21 @@ import { TOOL_PINS } from "../config/mcp-schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import { type Denial, deny } from "../errors.ts";
-import type { ListItem } from "../upstream/filter-list.ts";
+import type { ListItem } from "../upstream/read-lists.ts";
+import type { ItemFacts } from "./read-message.ts";
 import type { Route } from "./services.ts";
 import type { FromThread, ToolsDelta, ToolsOfAll } from "./thread-messages.ts";
 
 export interface ToolGate {
   /** Before policy: is the tool as it was pinned, do the arguments fit its schema, and do the headers repeat them? */
   check(route: Route, call: McpCall, parameters: McpHeaders["parameters"]): Denial | null;
+  /** What a tool is known by; null where nothing can be, undefined where the route pins nothing. Depends on the item alone. */
+  define(
+    route: Route,
+    name: string,
+    value: Readonly<Record<string, unknown>>,
+    text: string,
+  ): ToolDefinition | null | undefined;
   /** One page of a list of tools. The names that must not be shown. */
   see(route: Route, call: McpCall, agent: string, page: ToolsPage): ReadonlySet<string>;
   /** Throws where a change was missed: the thread's successor gets them all. */
@@ -26,8 +34,9 @@ export interface ToolGate {
 }
 
 export interface ToolsPage {
-  readonly items: readonly ListItem[];
-  readonly result: Readonly<Record<string, unknown>>;
+  readonly items: readonly ListItem<ItemFacts>[];
+  /** The cursor of the next page, where there is one. */
+  readonly next: string | null;
 }
 
 interface PinnedRoute {
@@ -92,17 +101,6 @@ export function createToolGate(options: {
     return other === null ? null : deny("mcp.header_mismatch", other.slice(0, FAULT_CHARACTERS_MAX));
   }
 
-  function define({ read }: PinnedRoute, { name, value, text }: ListItem): ToolDefinition | null {
-    const known = read.get(name);
-    if (known?.text === text) return known.definition;
-    const definition = defineTool(value, text);
-    if (definition !== null && text.length <= READ_CHARACTERS_MAX && (known !== undefined || read.size < READ_MAX)) {
-      // A copy: a part of it would keep the whole message.
-      read.set(name, { text: Buffer.from(text).toString(), definition });
-    }
-    return definition;
-  }
-
   return {
     check({ index }, call, parameters) {
       if (call.method !== "tools/call" || call.item === undefined) return null;
@@ -121,7 +119,20 @@ export function createToolGate(options: {
       return definition === null ? refuseAny(parameters) : checkCall(definition, call, parameters);
     },
 
-    see({ index }, call, agent, { items, result }) {
+    define({ index }, name, value, text) {
+      const read = routes.get(index)?.read;
+      if (read === undefined) return undefined;
+      const known = read.get(name);
+      if (known?.text === text) return known.definition;
+      const definition = defineTool(value, text);
+      if (definition !== null && text.length <= READ_CHARACTERS_MAX && (known !== undefined || read.size < READ_MAX)) {
+        // A copy: a part of it would keep the whole message.
+        read.set(name, { text: Buffer.from(text).toString(), definition });
+      }
+      return definition;
+    },
+
+    see({ index }, call, agent, { items, next: nextCursor }) {
       const route = current(index);
       if (route === undefined) return NONE;
       const { pins, blocks } = route;
@@ -131,18 +142,18 @@ export function createToolGate(options: {
       const news: { name: string; definition: ToolDefinition }[] = [];
       const unfit: string[] = [];
       const names = new Set<string>();
-      for (const item of items) {
-        names.add(item.name);
-        const definition = define(route, item);
-        if (definition === null) unfit.push(item.name.slice(0, CURSOR_CHARACTERS_MAX));
-        else if (pins.see(item.name, definition, now) !== null) news.push({ name: item.name, definition });
-        const record = pins.find(item.name);
+      for (const { name, facts } of items) {
+        names.add(name);
+        const definition = facts.definition ?? null;
+        if (definition === null) unfit.push(name.slice(0, CURSOR_CHARACTERS_MAX));
+        else if (pins.see(name, definition, now) !== null) news.push({ name, definition });
+        const record = pins.find(name);
         const isPinned = record?.seen === null && record.pinned?.digest === definition?.digest;
-        if (definition === null || !isPinned) blocked.add(item.name);
+        if (definition === null || !isPinned) blocked.add(name);
       }
       // On the stream of a session nobody knows which page it is that comes again.
       const cursor = call.method === "tools/list" ? textOrNull(call.arguments["cursor"]) : undefined;
-      const next = textOrNull(result["nextCursor"]);
+      const next = textOrNull(nextCursor);
       const isWhole = cursor === null && next === null;
       const gone = isWhole ? pins.seeWhole(names, now) : [];
       const tellsPage = cursor !== undefined && (!isWhole || !wasComplete || gone.length > 0);

@@ -14,6 +14,8 @@ export interface DecisionReason {
   readonly code: string;
   /** For the log only, never for the caller. */
   readonly detail?: string;
+  /** Meant for the caller: with this scope (RFC 6749 section 3.3) the policy might have said otherwise. */
+  readonly scope?: string;
 }
 
 /** What the gateway must also do. An obligation that it does not know is a deny. */

@@ -3,6 +3,7 @@
 import { type Denial, deny } from "../errors.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision, DecisionReason, Obligations } from "./decision.ts";
+import { isScope, requiredScope, SCOPE_LENGTH_MAX } from "./required-scope.ts";
 import { isObject } from "../lib/strict-json.ts";
 
 const REASON_CODE = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/;
@@ -31,7 +32,8 @@ function isReason(value: unknown): value is DecisionReason {
   if (value["code"].length > REASON_CODE_LENGTH_MAX || !REASON_CODE.test(value["code"])) return false;
   const detail = value["detail"];
   if (detail !== undefined && (typeof detail !== "string" || detail.length > DETAIL_LENGTH_MAX)) return false;
-  return Object.keys(value).every((key) => key === "code" || key === "detail");
+  if ("scope" in value && !isScope(value["scope"])) return false;
+  return Object.keys(value).every((key) => key === "code" || key === "detail" || key === "scope");
 }
 
 /** What a policy may say in `reasons`. */
@@ -71,7 +73,7 @@ function checkObligations(value: unknown): Result<Obligations, Denial> {
 }
 
 /**
- * `{ allow: boolean, reasons: [{ code, detail? }], obligations: { redact?, containment?, max_response_bytes?, alert?,
+ * `{ allow: boolean, reasons: [{ code, detail?, scope? }], obligations: { redact?, containment?, max_response_bytes?, alert?,
  * judge_response? } }`, all three members required and no other. Errors: policy.undefined, policy.malformed_decision, policy.unknown_obligation.
  */
 export function parseDecision(value: unknown): Result<Decision, Denial> {
@@ -79,7 +81,8 @@ export function parseDecision(value: unknown): Result<Decision, Denial> {
   if (!isObject(value)) return malformed("the decision is not an object");
   const { allow, reasons } = value;
   if (typeof allow !== "boolean") return malformed("allow is not a boolean");
-  if (!isReasons(reasons)) return malformed("reasons is not a list of {code, detail?}");
+  if (!isReasons(reasons)) return malformed("reasons is not a list of {code, detail?, scope?}");
+  if ((requiredScope(reasons)?.length ?? 0) > SCOPE_LENGTH_MAX) return malformed("reasons name too long a scope");
   for (const key of Object.keys(value)) {
     if (key !== "allow" && key !== "reasons" && key !== "obligations")
       return malformed(`unknown member ${key.slice(0, 64)}`);

@@ -19,7 +19,10 @@ export function parseResponse(value: unknown): Result<ResponseVerdict, Denial> {
   if (!isObject(value)) return malformed("the verdict on an answer is not an object");
   const { allow, reasons, redact = [], labels = [] } = value;
   if (typeof allow !== "boolean") return malformed("allow is not a boolean");
-  if (!isReasons(reasons)) return malformed("reasons is not a list of {code, detail?}");
+  // A scope is for a caller who was denied before anything was done.
+  if (!isReasons(reasons) || reasons.some((reason) => "scope" in reason)) {
+    return malformed("reasons is not a list of {code, detail?}");
+  }
   if (!isPointers(redact)) return malformed("redact is not a list of JSON pointers");
   if (!isLabels(labels)) return malformed("labels is not a list of labels");
   const unknown = Object.keys(value).find((name) => !MEMBERS.has(name));

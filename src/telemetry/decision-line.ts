@@ -37,9 +37,11 @@ function verdictJson({ verdict }: JudgedResponse): string {
 }
 
 function reasonsJson(reasons: readonly DecisionReason[]): string {
-  const codes = reasons.map(({ code, detail }) =>
-    detail === undefined ? `{"code":${cutText(code)}}` : `{"code":${cutText(code)},"detail":${detailText(detail)}}`,
-  );
+  const codes = reasons.map(({ code, detail, scope }) => {
+    const why = detail === undefined ? "" : `,"detail":${detailText(detail)}`;
+    const told = scope === undefined ? "" : `,"scope":${cutText(scope)}`;
+    return `{"code":${cutText(code)}${why}${told}}`;
+  });
   return `[${codes.join(",")}]`;
 }
 

@@ -176,7 +176,15 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       const readsAll = unreadable !== "upstream.cannot_filter";
       const rules = { refusal: unreadable, withoutIds: readsAll && this.#request.method !== "GET" };
       const filter = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage, rules);
-      this.#events = this.#openPassage(controller, filter);
+      this.#events = new EventPassage(filter, controller, this.#client, {
+        write: (part) => this.#write(controller, part),
+        refuse: (why) => this.#endEvents(why),
+        end: () => {
+          this.#end();
+          this.#settle(null);
+        },
+        isOver: () => this.#settled,
+      });
     }
     if (filtered === "whole" || (this.#redact.length > 0 && this.#mayHaveBody())) {
       const refusal = unreadable === "response.not_judged" ? unreadable : "upstream.cannot_redact";
@@ -281,41 +289,20 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
     this.#client.writeHead(status, headers, this.#uploadRest());
   }
 
-  #openPassage(controller: Dispatcher.DispatchController, filter: EventFilter): EventPassage {
-    const isOver = (): boolean => this.#settled;
-    return new EventPassage(filter, {
-      write: (chunk) => this.#write(controller, chunk),
-      flushHead: () => this.#client.flushHead(),
-      pause: () => controller.pause(),
-      resume: () => controller.resume(),
-      refuse: (denial) => this.#endEvents(denial),
-      end: () => {
-        this.#end();
-        this.#settle(null);
-      },
-      get isOver() {
-        return isOver();
-      },
-    });
-  }
-
   #sendRedacted(kept: KeptResponse): void {
     const changed = kept.changed(this.#redact, this.#request.filterMessage);
-    if ("reason" in changed) {
-      this.#settle(changed);
-    } else if ("ready" in changed) {
-      void changed.ready.then((denial) => {
-        if (this.#settled) return;
-        const refused = this.#withheld ?? denial;
-        if (refused === null) this.#sendWhole(kept, changed.data);
-        else this.#settle(refused);
-      });
-    } else {
-      this.#sendWhole(kept, changed);
-    }
+    if ("reason" in changed) this.#settle(changed);
+    else if ("ready" in changed) void changed.ready.then((denial) => this.#sendWhole(kept, changed.data, denial));
+    else this.#sendWhole(kept, changed, null);
   }
 
-  #sendWhole(kept: KeptResponse, body: Buffer): void {
+  #sendWhole(kept: KeptResponse, body: Buffer, denial: Denial | null): void {
+    if (this.#settled) return;
+    const refused = this.#withheld ?? denial;
+    if (refused !== null) {
+      this.#settle(refused);
+      return;
+    }
     const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
     out.push("content-length", String(body.length));
     this.#writeHead(out, false);

@@ -8,14 +8,18 @@ import { createHash } from "node:crypto";
 import { Agent, type ClientRequest, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import httpProxy from "http-proxy";
-import { type Denial, deny } from "../errors.ts";
+import { type Denial, deny, REASONS } from "../errors.ts";
 import type { ConnectError } from "./connect-upstream.ts";
 import { DenialError, failureOf } from "./failure-of.ts";
+import { closeFrame, FramePlace, GOING_AWAY, POLICY_VIOLATION } from "./frame-place.ts";
 import { requestHeaders, responseHeaders } from "./header-rules.ts";
 import type { UpstreamTarget } from "./target.ts";
 
 /** How long one side may stay open after the other has ended: time for a close frame's answer, not for a leak. */
 const HALF_OPEN_MS_MAX = 10_000;
+
+/** How long the client of a tunnel that was cut has to read why, and to close. */
+const LAST_WORD_MS_MAX = 1000;
 
 /** RFC 6455 section 1.3. */
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -52,6 +56,7 @@ export interface TunnelOutcome {
 export interface TunnelHandle {
   /** Settles once, never rejects. */
   readonly closed: Promise<TunnelOutcome>;
+  /** Ends both sides now. The client gets a close frame where one may stand; its tool never does: it would have to be masked. */
   cut(denial: Denial): void;
 }
 
@@ -73,6 +78,7 @@ class Tunnel implements TunnelHandle {
   #status: number | null = null;
   #bytesIn = 0;
   #bytesOut = 0;
+  readonly #place = new FramePlace();
 
   constructor(request: TunnelRequest) {
     this.#request = request;
@@ -94,7 +100,26 @@ class Tunnel implements TunnelHandle {
   }
 
   cut(denial: Denial): void {
-    this.#fail(denial);
+    if (this.#settled) return;
+    const { socket } = this.#request;
+    const toolSocket = this.#toolSocket;
+    // A client that does not read would hold its connection.
+    if (!this.#opened || toolSocket === null || socket.writableNeedDrain || !this.#place.isBetween) {
+      this.#fail(denial);
+      return;
+    }
+    const { status, code } = REASONS[denial.reason];
+    this.#settle(denial);
+    this.#outgoing?.destroy();
+    // What the tool has said was written in the same turn as it was read: nothing of it can follow.
+    toolSocket.unpipe(socket);
+    socket.unpipe(toolSocket);
+    toolSocket.destroy();
+    socket.end(closeFrame(status === 503 ? GOING_AWAY : POLICY_VIOLATION, code));
+    const impatient = setTimeout(() => socket.destroy(), LAST_WORD_MS_MAX);
+    socket.once("close", () => clearTimeout(impatient));
+    // Read to its end and thrown away: bytes that wait at the close would reset the connection before the frame is read.
+    socket.resume();
   }
 
   #checkClient(): Denial | null {
@@ -227,6 +252,7 @@ class Tunnel implements TunnelHandle {
     });
     toolSocket.on("data", (chunk: Buffer) => {
       this.#bytesOut += chunk.length;
+      this.#place.push(chunk);
     });
     for (const side of [socket, toolSocket]) side.once("end", () => this.#limitHalfOpen());
     toolSocket.on("error", (error) => this.#fail(failureOf(error)));

@@ -12,6 +12,7 @@ import {
   startAgentBroker,
   TASK_ID,
 } from "../fixtures/agent-broker.ts";
+import { NO_PROVENANCE } from "../fixtures/hiring-claims.ts";
 import { createDpopProof } from "../../src/agent/create-dpop-proof.ts";
 import { type AgentKey, createKey } from "../../src/agent/create-key.ts";
 
@@ -34,17 +35,7 @@ test("10,000 spawns at once are all answered, each with its own instance or with
     task: "rank-j42",
     purpose: "",
     principal: { type: "user", id: "alice", issuer: issuer.issuer, attributes: {} },
-    provenance: {
-      model: "",
-      model_version: "",
-      deployment: "",
-      environment: "",
-      config_digest: "",
-      image_digest: "",
-      prompt_digest: "",
-      publisher: "",
-      verified: false,
-    },
+    provenance: NO_PROVENANCE,
     session: { id: "s", root_request: "r", initiator: { type: "user", id: "alice" } },
     grant: { scope: ["read:candidates:J42"], details: [], constraints: { region: "eu" } },
     ttl_s: 300,

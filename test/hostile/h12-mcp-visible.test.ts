@@ -1,15 +1,13 @@
 // H12: a policy whose answer about a list is missing, malformed or no answer. Nothing of the list is shown.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { parseBundle } from "../../src/policy/parse-bundle.ts";
 import { mcpRoute, post, stateless } from "../fixtures/mcp-route.ts";
 import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
-import { packBundle } from "../unit/policy/tar-writer.ts";
+import { misbehaving } from "../fixtures/policy-bundles.ts";
 
-const MISBEHAVING = new URL("../unit/policy/fixtures/misbehaving.tar.gz", import.meta.url);
 const LIST = '{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"echo"},{"name":"get-env"}]}}';
 const EMPTY = LIST.replace(/\[.*\]/, "[]");
 
@@ -19,17 +17,8 @@ describe("H12 a policy that misbehaves when it is asked what is visible", { time
   let agent: TestAgent;
   before(async () => {
     folder = mkdtempSync(path.join(tmpdir(), "cordon-h12-visible-"));
-    const parsed = parseBundle(readFileSync(MISBEHAVING));
-    assert.ok(parsed.ok);
     const bundle = path.join(folder, "bundle.tar.gz");
-    writeFileSync(
-      bundle,
-      packBundle([
-        { path: "/data.json", content: '{"mode":"asked"}' },
-        { path: "/policy.wasm", content: parsed.value.wasm },
-        { path: "/.manifest", content: JSON.stringify(parsed.value.manifest) },
-      ]),
-    );
+    writeFileSync(bundle, misbehaving("asked"));
     g = await startTestGateway(({ toolUrl }) => ({
       policy: { bundle, watch: false, input_bytes_max: 1_100_000 },
       // The policy alone is tried here, with lists that differ from call to call.

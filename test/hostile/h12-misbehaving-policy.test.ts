@@ -1,16 +1,14 @@
 // H12: a policy that throws, is undefined or malformed. A deny with its own reason, and a fresh instance after it.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { parseBundle } from "../../src/policy/parse-bundle.ts";
 import { type CallAnswer, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
-import { packBundle } from "../unit/policy/tar-writer.ts";
+import { misbehaving } from "../fixtures/policy-bundles.ts";
 
 /** The candidate says how the policy behaves: its data would be refused by the checks before activation. */
 const PATH = "/ats/jobs/J42/candidates/";
-const MISBEHAVING = new URL("../unit/policy/fixtures/misbehaving.tar.gz", import.meta.url);
 
 describe("H12 a policy that misbehaves on demand", () => {
   let folder: string;
@@ -18,17 +16,8 @@ describe("H12 a policy that misbehaves on demand", () => {
   let agent: TestAgent;
   before(async () => {
     folder = mkdtempSync(path.join(tmpdir(), "cordon-h12-"));
-    const parsed = parseBundle(readFileSync(MISBEHAVING));
-    assert.ok(parsed.ok);
     const bundle = path.join(folder, "bundle.tar.gz");
-    writeFileSync(
-      bundle,
-      packBundle([
-        { path: "/data.json", content: '{"mode":"asked"}' },
-        { path: "/policy.wasm", content: parsed.value.wasm },
-        { path: "/.manifest", content: JSON.stringify({ ...parsed.value.manifest, revision: "misbehaving" }) },
-      ]),
-    );
+    writeFileSync(bundle, misbehaving("asked"));
     g = await startTestGateway({ policy: { bundle, watch: false } });
     agent = await g.agent();
   });

@@ -4,30 +4,12 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { parseBundle } from "../../src/policy/parse-bundle.ts";
 import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
+import { bundlePartsOf, misbehaving, packParts } from "../fixtures/policy-bundles.ts";
 import { packBundle } from "../unit/policy/tar-writer.ts";
 
 const GOOD = new URL("../../policies/bundle.tar.gz", import.meta.url);
-const MISBEHAVING = new URL("../unit/policy/fixtures/misbehaving.tar.gz", import.meta.url);
 const PATH = "/ats/jobs/J42/candidates/C1";
-
-function bundleOf(source: URL): { wasm: Uint8Array; data: string; manifest: Record<string, unknown> } {
-  const parsed = parseBundle(readFileSync(source));
-  assert.ok(parsed.ok);
-  return { wasm: parsed.value.wasm, data: parsed.value.dataJson, manifest: { ...parsed.value.manifest } };
-}
-
-function pack(parts: { wasm: Uint8Array; data: string; manifest: Record<string, unknown> }, revision: string): Buffer {
-  return packBundle([
-    { path: "/data.json", content: parts.data },
-    { path: "/policy.wasm", content: parts.wasm },
-    { path: "/.manifest", content: JSON.stringify({ ...parts.manifest, revision }) },
-  ]);
-}
-
-const misbehaving = (mode: string): Buffer =>
-  pack({ ...bundleOf(MISBEHAVING), data: JSON.stringify({ mode }) }, `misbehaving-${mode}`);
 
 describe("H13 a broken policy at reload", () => {
   let folder: string;
@@ -53,7 +35,7 @@ describe("H13 a broken policy at reload", () => {
     return answer.json<{ bundle: string; last_error?: string }>();
   }
 
-  const good = bundleOf(GOOD);
+  const good = bundlePartsOf(GOOD);
   const broken: readonly (readonly [string, () => Uint8Array])[] = [
     ["is garbage", () => Buffer.from("not a bundle at all")],
     ["is empty", () => Buffer.alloc(0)],
@@ -61,10 +43,11 @@ describe("H13 a broken policy at reload", () => {
     ["has no policy in it", () => packBundle([{ path: "/data.json", content: "{}" }])],
     [
       "has another entry point",
-      () => pack({ ...good, manifest: { wasm: [{ entrypoint: "other/decision", module: "/policy.wasm" }] } }, "r1"),
+      () =>
+        packParts({ ...good, manifest: { wasm: [{ entrypoint: "other/decision", module: "/policy.wasm" }] } }, "r1"),
     ],
-    ["has a module that is no WebAssembly", () => pack({ ...good, wasm: Buffer.from("wasm?") }, "r2")],
-    ["has data that is no JSON", () => pack({ ...good, data: "{" }, "r3")],
+    ["has a module that is no WebAssembly", () => packParts({ ...good, wasm: Buffer.from("wasm?") }, "r2")],
+    ["has data that is no JSON", () => packParts({ ...good, data: "{" }, "r3")],
     ["allows by default", () => misbehaving("good")],
     ["throws", () => misbehaving("conflict")],
     ["answers with no decision", () => misbehaving("malformed")],
@@ -102,7 +85,7 @@ describe("H13 a broken policy at reload", () => {
   });
 
   test("H13 a good bundle mends it: it is activated and the error is gone", async () => {
-    writeFileSync(file, pack(good, "mended"));
+    writeFileSync(file, packParts(good, "mended"));
     const reload = await g.operate("POST", "/v1/policy/reload");
     assert.equal(reload.status, 200, reload.text);
     const now = await info();

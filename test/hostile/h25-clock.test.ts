@@ -11,13 +11,14 @@ import { calculateJwkThumbprint, exportJWK, SignJWT } from "jose";
 import { createDpopProof } from "../../src/agent/create-dpop-proof.ts";
 import { createKey } from "../../src/agent/create-key.ts";
 import { fetchToken } from "../../src/agent/fetch-token.ts";
-import { ensureQuickstartKeys, readKeyFile } from "../../src/agent/quickstart-keys.ts";
+import { readKeyFile } from "../../src/agent/quickstart-keys.ts";
 import { startCli } from "../fixtures/cli-process.ts";
 import { freePort } from "../../examples/demo/free-ports.ts";
 import { type GatewayProcess, prepareGateway, type PreparedGateway } from "../fixtures/gateway-process.ts";
 import { toolRoute } from "../fixtures/scripted-tool.ts";
-import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";
-import { call, type CallAnswer, ISSUER, readLines, type TestAgent, TRUST_DOMAIN } from "../fixtures/test-gateway.ts";
+import { bothIssuers } from "../fixtures/both-issuers.ts";
+import { CLIENT_ID } from "../fixtures/test-broker.ts";
+import { call, type CallAnswer, readLines, type TestAgent } from "../fixtures/test-gateway.ts";
 
 const LIMIT = { timeout: 110_000 };
 const MINUTE_MS = 60_000;
@@ -35,21 +36,10 @@ async function prepare(t: TestContext): Promise<Stepped> {
   const issuerPort = await freePort();
   const issuer = `http://127.0.0.1:${issuerPort}`;
   const prepared = await prepareGateway(({ folder, port, toolUrl }) => {
-    const [files] = ensureQuickstartKeys(path.join(folder, "agent"), [CLIENT_ID]);
-    const common = { audience: [`http://127.0.0.1:${port}`], trust_domain: TRUST_DOMAIN };
     const upstream = { url: toolUrl, strip_prefix: "/ats", allow_private_addresses: true };
     return {
       threads: 2,
-      issuers: [
-        { ...common, issuer: ISSUER, jwks: { file: "jwks.json" } },
-        { ...common, issuer, jwks: { url: `${issuer}/jwks`, allow_private_addresses: true, cooldown_s: 1 } },
-      ],
-      broker: {
-        port: issuerPort,
-        issuer,
-        trust_domain: TRUST_DOMAIN,
-        clients: [clientConfig(files?.publicFile ?? "")],
-      },
+      ...bothIssuers({ folder, port, issuerPort, moreOfJwks: { cooldown_s: 1 } }),
       routes: [
         {
           name: "candidate",

@@ -7,19 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { packageRoot } from "../../src/lib/package-root.ts";
+import { SOUND_CONFIG } from "../fixtures/sound-config.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cordon-h27-"));
 after(() => rmSync(folder, { recursive: true }));
-
-const SOUND = `
-version: 1
-listeners: [{ name: traffic, port: 8080 }]
-public_origins: ["http://127.0.0.1:8080"]
-issuers:
-  - { issuer: "https://idp.example", audience: [a], trust_domain: acme.example, jwks: { url: "https://idp.example/jwks" } }
-routes:
-  - { name: a, path: /a, methods: [GET], resource: { type: t, classification: c }, upstream: { url: "https://a.example" } }
-`;
 
 function check(text: string) {
   const file = join(folder, "cordon.yaml");
@@ -38,14 +29,14 @@ function assertRefused(result: ReturnType<typeof run>, ...words: string[]): void
 }
 
 test("H27 a sound configuration is OK and exits 0", () => {
-  const result = check(SOUND);
+  const result = check(SOUND_CONFIG);
   assert.equal(result.status, 0, result.stderr);
   assert.equal(result.stdout, "OK: 1 listener, 1 route, 1 issuer\n");
 });
 
 test("H27 an unknown key is refused with the known key that is nearest", () => {
   assertRefused(
-    check(SOUND.replace("classification", "clasification")),
+    check(SOUND_CONFIG.replace("classification", "clasification")),
     "routes[0].resource.clasification",
     "`classification`",
   );
@@ -53,7 +44,7 @@ test("H27 an unknown key is refused with the known key that is nearest", () => {
 
 test("H27 a wrong type is refused with what to write", () => {
   assertRefused(
-    check(SOUND.replace("port: 8080 ", "port: web ")),
+    check(SOUND_CONFIG.replace("port: 8080 ", "port: web ")),
     "listeners[0].port",
     "This is text.",
     "Write a number.",
@@ -64,23 +55,23 @@ test("H27 a missing file and an unreadable key are refused with their paths", ()
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   writeFileSync(join(folder, "key.pem"), publicKey.export({ type: "spki", format: "pem" }));
   const tls = "port: 8080, tls: { certificate: none.pem, key: key.pem } ";
-  const result = check(SOUND.replace("port: 8080 ", tls));
+  const result = check(SOUND_CONFIG.replace("port: 8080 ", tls));
   assertRefused(result, "listeners[0].tls.certificate", "none.pem", "listeners[0].tls.key", "not a private key");
 });
 
 test("H27 clashing routes are refused by name", () => {
-  const second = SOUND.trimEnd().split("\n").at(-1)?.replace("name: a", "name: b");
-  assertRefused(check(`${SOUND}${second}\n`), "routes[1].path", "routes[0] (a)");
+  const second = SOUND_CONFIG.trimEnd().split("\n").at(-1)?.replace("name: a", "name: b");
+  assertRefused(check(`${SOUND_CONFIG}${second}\n`), "routes[1].path", "routes[0] (a)");
 });
 
 test("H27 several faults are told together", () => {
-  const text = SOUND.replace("version: 1", "version: 2\nextra: 1").replace("[GET]", "GET");
+  const text = SOUND_CONFIG.replace("version: 1", "version: 2\nextra: 1").replace("[GET]", "GET");
   assertRefused(check(text), "3 problems", "version", "extra", "routes[0].methods");
 });
 
 test("H27 a file that is missing, and a control character in a key, are told safely", () => {
   assertRefused(run("config", "check", join(folder, "no.yaml")), "There is no such file.");
-  const result = check(`${SOUND}"\\e[31mred": 1\n`);
+  const result = check(`${SOUND_CONFIG}"\\e[31mred": 1\n`);
   assertRefused(result, "red");
   assert.ok(!result.stderr.includes("\u001b"));
 });

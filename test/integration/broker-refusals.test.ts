@@ -165,6 +165,7 @@ test("the metadata names what there is, and every other path is 404", async (t) 
   assert.deepEqual(openid, oauth);
   assert.deepEqual(oauth, {
     issuer: issuer.issuer,
+    authorization_endpoint: `${issuer.issuer}/authorize`,
     token_endpoint: `${issuer.issuer}/token`,
     jwks_uri: `${issuer.issuer}/jwks`,
     grant_types_supported: [
@@ -199,6 +200,21 @@ test("the metadata names what there is, and every other path is 404", async (t) 
     assert.equal(response.headers.get("set-cookie"), null, path);
   }
   assert.equal((await fetch(`${issuer.issuer}/token`)).status, 405);
+});
+
+test("the authorization endpoint refuses whoever comes, with what to do in its place", async (t) => {
+  const { issuer } = await startTestBroker(t);
+  for (const [target, method] of [
+    ["/authorize", "GET"],
+    [`/authorize?response_type=code&client_id=${CLIENT_ID}&redirect_uri=http%3A%2F%2F127.0.0.1%2Fx`, "GET"],
+    ["/authorize", "POST"],
+  ]) {
+    const response = await fetch(issuer + target, { method: String(method), redirect: "manual" });
+    const body = (await response.json()) as Record<string, string>;
+    assert.deepEqual([response.status, body["error"]], [400, "unsupported_response_type"]);
+    assert.match(String(body["error_description"]), /launch token/);
+  }
+  assert.equal((await fetch(`${issuer}/authorize/x`)).status, 404);
 });
 
 test("the published key set holds the public key only", async (t) => {

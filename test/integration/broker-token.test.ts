@@ -7,6 +7,7 @@ import * as openid from "openid-client";
 import { type AgentKey, createKey } from "../../src/agent/create-key.ts";
 import { fetchToken } from "../../src/agent/fetch-token.ts";
 import { CLIENT_ID, GATEWAY_ORIGIN, OTHER_ORIGIN, startTestBroker, type TestBroker } from "../fixtures/test-broker.ts";
+import { PROVENANCE } from "../fixtures/hiring-claims.ts";
 
 async function toCryptoKey(key: AgentKey): Promise<CryptoKey> {
   const jwk = key.privateKey.export({ format: "jwk" });
@@ -77,17 +78,7 @@ test("openid-client gets a token whose claims are exactly the registered agent's
           constraints: { job_id: "J42" },
           expires_at: new Date(Number(exp) * 1000).toISOString().replace(".000Z", "Z"),
         },
-        provenance: {
-          model: "claude-sonnet-5",
-          model_version: "2026-09-01",
-          deployment: "eu-1",
-          environment: "production",
-          config_digest: "sha256:00",
-          image_digest: "",
-          prompt_digest: "",
-          publisher: "",
-          verified: false,
-        },
+        provenance: PROVENANCE,
       },
     },
   );

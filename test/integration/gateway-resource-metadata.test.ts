@@ -103,6 +103,7 @@ test("a 403 of the policy says where the metadata is, and a refusal that no othe
   const denied = await agent.call(`${g.url}/ats/jobs/J42/candidates/C1/salary`);
   assert.equal(denied.status, 403);
   assert.equal(denied.headers["www-authenticate"], `DPoP resource_metadata="${g.url}${WELL_KNOWN}"`);
+  assert.doesNotMatch(denied.text, /scope/);
   assert.equal((await agent.call(`${g.url}/nowhere`)).headers["www-authenticate"], undefined);
   await g.operate("PUT", "/v1/containment/agent", { id: agent.id, mode: "blocked", reason: "test" });
   const blocked = await agent.call(g.url + PATH);
@@ -136,4 +137,27 @@ test("where a listener takes client certificates, the metadata says that a certi
   assert.equal(metadata["tls_client_certificate_bound_access_tokens"], true);
   assert.equal(metadata["dpop_bound_access_tokens_required"], false);
   assert.deepEqual(metadata["bearer_methods_supported"], ["header"]);
+});
+
+test("a 403 of the policy names the scope that the policy says is missing, in the challenge and in the document", async (t) => {
+  const g = await startTestGateway(({ toolUrl }) => ({
+    routes: [
+      {
+        name: "payroll",
+        path: "/payroll",
+        methods: ["POST"],
+        resource: { type: "mcp_tools", classification: "public", attributes: { server: "payroll" } },
+        upstream: { url: toolUrl, allow_private_addresses: true },
+      },
+    ],
+  }));
+  t.after(() => g.close());
+  const agent = await g.agent();
+  const denied = await agent.call(`${g.url}/payroll`, { method: "POST" });
+  const metadata = `resource_metadata="${g.url}${WELL_KNOWN}"`;
+  assert.equal(
+    denied.headers["www-authenticate"],
+    `DPoP error="insufficient_scope", scope="call:mcp:payroll", ${metadata}`,
+  );
+  assert.deepEqual([denied.json()["code"], denied.json()["scope"]], ["access_denied", "call:mcp:payroll"]);
 });

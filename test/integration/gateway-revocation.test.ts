@@ -2,9 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
-import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ensureQuickstartKeys } from "../../src/agent/quickstart-keys.ts";
 import type { RevokedEvent } from "../../src/containment/revocation.ts";
 import type { Level } from "../../src/containment/state.ts";
 import { accessLine } from "../fixtures/access-lines.ts";
@@ -12,8 +10,8 @@ import { delegatedAgents } from "../fixtures/delegated-agent.ts";
 import { feedGateway } from "../fixtures/feed.ts";
 import { freePort } from "../../examples/demo/free-ports.ts";
 import { type ScriptedTool, startScriptedTool, toolRoute } from "../fixtures/scripted-tool.ts";
-import { CLIENT_ID, clientConfig } from "../fixtures/test-broker.ts";
-import { ISSUER, startTestGateway, type TestAgent, type TestGateway, TRUST_DOMAIN } from "../fixtures/test-gateway.ts";
+import { bothIssuers } from "../fixtures/both-issuers.ts";
+import { ISSUER, startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 import { killThread } from "../fixtures/threads.ts";
 
 const PATH = "/things/1";
@@ -25,21 +23,9 @@ describe("revocation", () => {
     tool = await startScriptedTool();
     const issuerPort = await freePort();
     g = await startTestGateway(({ folder, port }) => {
-      const [files] = ensureQuickstartKeys(path.join(folder, "agent"), [CLIENT_ID]);
-      const issuer = `http://127.0.0.1:${issuerPort}`;
-      const common = { audience: [`http://127.0.0.1:${port}`], trust_domain: TRUST_DOMAIN };
       return {
         threads: 2,
-        issuers: [
-          { ...common, issuer: ISSUER, jwks: { file: "jwks.json" } },
-          { ...common, issuer, jwks: { url: `${issuer}/jwks`, allow_private_addresses: true } },
-        ],
-        broker: {
-          port: issuerPort,
-          issuer,
-          trust_domain: TRUST_DOMAIN,
-          clients: [clientConfig(files?.publicFile ?? "")],
-        },
+        ...bothIssuers({ folder, port, issuerPort }),
         routes: [
           { ...toolRoute("things", tool.url), mode: "observe" },
           { ...toolRoute("events", tool.url), mode: "observe" },

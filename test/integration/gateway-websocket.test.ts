@@ -155,7 +155,7 @@ describe("a WebSocket through the gateway", () => {
         reason: "a test of tunnels",
       });
       assert.equal(applied.status, 200, applied.text);
-      assert.equal(await cut, 1006);
+      assert.equal(await cut, 1008);
       await toolSide;
       assert.ok(performance.now() - startedAt < 1000);
       const line = await accessLine(g, "/socket/blocked");
@@ -186,7 +186,7 @@ describe("a WebSocket through the gateway", () => {
       const cut = closed(personal);
       const less = { ...data, models: { ...data.models, personal: { "claude-opus-5": ["*"] } } };
       assert.equal((await g.operate("PUT", "/v1/policy/data", less)).status, 200);
-      assert.equal(await cut, 1006);
+      assert.equal(await cut, 1008);
       const line = await accessLine(g, "/personal/p1");
       assert.deepEqual([line["status"], line["reason"]], [101, "stream.cut_policy"]);
       assert.equal(await echo(other, "untouched"), "untouched");
@@ -201,7 +201,7 @@ describe("a WebSocket through the gateway", () => {
     const expiresAtMs =
       (JSON.parse(Buffer.from(agent.token.split(".")[1] ?? "", "base64url").toString()) as { exp: number }).exp * 1000;
     const client = await opened("/socket/expired", agent);
-    assert.equal(await closed(client), 1006);
+    assert.equal(await closed(client), 1008);
     const lateMs = Date.now() - expiresAtMs;
     assert.ok(lateMs > -50 && lateMs < 2000, `${lateMs} ms after the expiry`);
     assert.equal((await accessLine(g, "/socket/expired"))["reason"], "stream.cut_expired");

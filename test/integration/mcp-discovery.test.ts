@@ -10,14 +10,18 @@ import {
   StreamableHTTPClientTransport,
   type StreamableHTTPClientTransportOptions,
 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { InvalidClientError } from "@modelcontextprotocol/sdk/server/auth/errors.js";
 import { decodeJwt } from "jose";
+import * as oauth from "oauth4webapi";
 import { freePort } from "../../examples/demo/free-ports.ts";
 import { createKey } from "../../src/agent/create-key.ts";
 import { createOAuthFetch } from "../../src/agent/create-oauth-fetch.ts";
 import { Application } from "../fixtures/mcp-application.ts";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
 import { mcpRoute } from "../fixtures/mcp-route.ts";
-import { browse, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
+import { startIssuingGateway } from "../fixtures/issuing-gateway.ts";
+import { CLIENT_ID } from "../fixtures/test-broker.ts";
+import { browse, insecure, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
 import { startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 
 const SCOPE = "call:mcp:everything";
@@ -28,8 +32,7 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
   let company: OtherIssuer;
   let g: TestGateway;
   before(async () => {
-    const port = await freePort();
-    const gateway = `http://127.0.0.1:${port}`;
+    const gateway = `http://127.0.0.1:${await freePort()}`;
     server = await startEverything();
     company = await startOtherIssuer(gateway, {
       scope: SCOPE,
@@ -47,17 +50,26 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
         },
       ],
     });
-    g = await startTestGateway({
-      listeners: [{ name: "traffic", port }],
-      public_origins: [gateway],
+    g = await startGateway(gateway, company.issuer, [gateway]);
+  });
+  after(async () => {
+    await g.close();
+    await company.close();
+    await server.close();
+  });
+
+  function startGateway(origin: string, issuer: string, audience: readonly string[]): Promise<TestGateway> {
+    return startTestGateway({
+      listeners: [{ name: "traffic", port: Number(new URL(origin).port) }],
+      public_origins: [origin],
       proof: { nonce: "required" },
       routes: [mcpRoute("mcp", server.url)],
       issuers: [
         {
-          issuer: company.issuer,
-          audience: [gateway],
+          issuer,
+          audience,
           trust_domain: "acme.example",
-          jwks: { url: `${company.issuer}/jwks`, allow_private_addresses: true },
+          jwks: { url: `${issuer}/jwks`, allow_private_addresses: true },
           claims: {
             "agent.orchestration": { claim: "work.app" },
             "agent.task": { claim: "work.ticket" },
@@ -68,13 +80,15 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
         },
       ],
     });
-  });
-  after(async () => {
-    await g.close();
-    await company.close();
-    await server.close();
-  });
+  }
 
+  const rankerOf = ({ issuer }: OtherIssuer) =>
+    new ClientCredentialsProvider({
+      clientId: "ranker",
+      clientSecret: SECRET,
+      expectedIssuer: issuer,
+      scope: SCOPE,
+    });
   const transportWith = (options: StreamableHTTPClientTransportOptions) =>
     new StreamableHTTPClientTransport(new URL(`${g.url}/mcp`), options);
   const newClient = () => new Client({ name: "assistant", version: "1.0.0" });
@@ -121,14 +135,10 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
   });
 
   test("with a client secret it needs no person", async () => {
-    const authProvider = new ClientCredentialsProvider({
-      clientId: "ranker",
-      clientSecret: SECRET,
-      expectedIssuer: company.issuer,
-      scope: SCOPE,
-    });
     const client = newClient();
-    await client.connect(transportWith({ authProvider, fetch: createOAuthFetch({ key: createKey() }) }));
+    await client.connect(
+      transportWith({ authProvider: rankerOf(company), fetch: createOAuthFetch({ key: createKey() }) }),
+    );
     await callsTheTool(client);
   });
 
@@ -143,5 +153,67 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     const client = newClient();
     await client.connect(transportWith({ authProvider, fetch: createOAuthFetch({ key: createKey() }) }));
     await callsTheTool(client);
+  });
+
+  test("a route's URL that an audience names is a resource of its own, which a client takes that holds to the letter", async (t) => {
+    const origin = `http://127.0.0.1:${await freePort()}`;
+    const resource = new URL(`${origin}/mcp`);
+    const partner = await startOtherIssuer(resource.href, { scope: SCOPE });
+    const own = await startGateway(origin, partner.issuer, [origin, resource.href]);
+    t.after(async () => {
+      await own.close();
+      await partner.close();
+    });
+    const refused = await fetch(resource, { method: "POST", body: "{}" });
+    const url = `${origin}/.well-known/oauth-protected-resource/mcp`;
+    assert.ok(refused.headers.get("www-authenticate")?.includes(`resource_metadata="${url}"`));
+    const found = await oauth.resourceDiscoveryRequest(resource, insecure);
+    const metadata = await oauth.processResourceDiscoveryResponse(resource, found);
+    assert.deepEqual([metadata.resource, metadata.authorization_servers], [resource.href, [partner.issuer]]);
+    // Everything else is still the origin's.
+    const other = (await (await fetch(`${url}/x`)).json()) as { resource: string };
+    assert.equal(other.resource, origin);
+
+    const client = newClient();
+    const options = { authProvider: rankerOf(partner), fetch: createOAuthFetch({ key: createKey() }) };
+    await client.connect(new StreamableHTTPClientTransport(resource, options));
+    await callsTheTool(client);
+  });
+
+  test("at Cordon's own issuer a registered client needs no more than its key", async (t) => {
+    const overrides = { routes: [mcpRoute("mcp", server.url)], proof: { nonce: "required" } };
+    const own = await startIssuingGateway(t, { scope: [SCOPE], overrides });
+    const authProvider = new PrivateKeyJwtProvider({
+      clientId: CLIENT_ID,
+      privateKey: { ...own.clientKey.privateKey.export({ format: "jwk" }) },
+      algorithm: own.clientKey.algorithm,
+      expectedIssuer: own.issuer,
+      scope: SCOPE,
+    });
+    const client = newClient();
+    const options = { authProvider, fetch: createOAuthFetch({ key: createKey() }) };
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    await callsTheTool(client);
+  });
+
+  test("at Cordon's own issuer a client that is not registered is told what is missing, in one sentence", async (t) => {
+    const own = await startIssuingGateway(t, { overrides: { routes: [mcpRoute("mcp", server.url)] } });
+    const connect = (options: StreamableHTTPClientTransportOptions) =>
+      newClient().connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    const fetch = createOAuthFetch({ key: createKey() });
+    await assert.rejects(
+      connect({}),
+      /Send a key-bound access token: `Authorization: DPoP <token>` with a `DPoP` proof/,
+    );
+    await assert.rejects(connect({ authProvider: new Application(SCOPE), fetch }), {
+      message: "Incompatible auth server: does not support dynamic client registration",
+    });
+    const named = new Application(SCOPE);
+    named.saveClientInformation({ client_id: "hiring.agents" });
+    await assert.rejects(connect({ authProvider: named, fetch }), {
+      message: "Incompatible auth server: does not support response type code",
+    });
+    const guess = { clientId: "hiring", clientSecret: "a guess", expectedIssuer: own.issuer, scope: SCOPE };
+    await assert.rejects(connect({ authProvider: new ClientCredentialsProvider(guess), fetch }), InvalidClientError);
   });
 });

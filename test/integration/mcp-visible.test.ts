@@ -66,7 +66,6 @@ describe("lists on a route of kind mcp", { timeout: 60_000 }, () => {
   });
 
   test("another purpose sees another list", async () => {
-    answers(listOf("tools", [ENV, IMAGE]));
     const claims = {
       task: "t",
       purpose: "assist",
@@ -76,8 +75,14 @@ describe("lists on a route of kind mcp", { timeout: 60_000 }, () => {
       expires_at: "2036-01-01T00:00:00Z",
     };
     const assistant = await g.agent({ cordon: { intent: claims } });
-    assert.equal((await list("tools/list", assistant)).text, cut("tools", [IMAGE]));
-    assert.equal((await list("tools/list")).text, cut("tools", []));
+    // Also of a list that is too long to be read anew each time (upstream/kept-pages.ts).
+    for (const more of ["", `,"pad":"${"x".repeat(5000)}"`]) {
+      answers(listOf("tools", [ENV, IMAGE], more));
+      for (let times = 0; times < 2; times += 1) {
+        assert.equal((await list("tools/list", assistant)).text, cut("tools", [IMAGE], more));
+        assert.equal((await list("tools/list")).text, cut("tools", [], more));
+      }
+    }
   });
 
   test("prompts, resources and templates are filtered by what names them", async () => {

@@ -6,20 +6,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { packageRoot } from "../../src/lib/package-root.ts";
+import { SOUND_CONFIG } from "../fixtures/sound-config.ts";
 
 const root = packageRoot(import.meta.url);
 const folder = mkdtempSync(join(tmpdir(), "cordon-pack-"));
 after(() => rmSync(folder, { recursive: true }));
-
-const CONFIG = `
-version: 1
-listeners: [{ name: traffic, port: 8080 }]
-public_origins: ["http://127.0.0.1:8080"]
-issuers:
-  - { issuer: "https://idp.example", audience: [a], trust_domain: acme.example, jwks: { url: "https://idp.example/jwks" } }
-routes:
-  - { name: a, path: /a, methods: [GET], resource: { type: t, classification: c }, upstream: { url: "https://a.example" } }
-`;
 
 const AGENT_PROGRAM = `
 import { createAgent, CordonError, type Agent, type Delegation } from "cordon/agent";
@@ -73,7 +64,7 @@ test("the packed package runs `cordon` without a TypeScript loader", () => {
   const main = join(installed, manifest.bin.cordon);
   const project = join(folder, "project");
   assert.match(run(process.execPath, ["--no-strip-types", main, "--help"], project), /config/);
-  writeFileSync(join(project, "cordon.yaml"), CONFIG);
+  writeFileSync(join(project, "cordon.yaml"), SOUND_CONFIG);
   const checked = run(process.execPath, ["--no-strip-types", main, "config", "check", "cordon.yaml"], project);
   assert.equal(checked, "OK: 1 listener, 1 route, 1 issuer\n");
   const script =
@@ -82,7 +73,7 @@ test("the packed package runs `cordon` without a TypeScript loader", () => {
   const library = 'console.log(Object.keys(await import("cordon/agent")).join(" "))';
   assert.equal(
     run(process.execPath, ["--input-type=module", "--eval", library], project),
-    "CordonError createAgent createDelegation createDpopFetch createDpopProof createKey createLauncher mcpTransportOptions parseKey\n",
+    "CordonError createAgent createDelegation createDpopFetch createDpopProof createKey createLauncher createOAuthFetch mcpTransportOptions parseKey\n",
   );
 
   // Its types must hold for a strict user of the package, who has the declarations alone.

@@ -138,6 +138,28 @@ describe("the WebSocket tunnel", () => {
     assert.deepEqual([outcome.failure?.reason, outcome.opened], ["stream.cut_containment", true]);
   });
 
+  it("H20: is cut with a close frame between two frames of its tool, and is reset in the middle of one", async (t) => {
+    const whole = Buffer.from([0x81, 2, 0x68, 0x69]);
+    for (const [sent, code] of [
+      [whole, 1008],
+      [Buffer.concat([whole, whole.subarray(0, 3)]), 1006],
+    ] as const) {
+      const { promise: toolClosed, resolve } = Promise.withResolvers<number>();
+      const tool = await webSocketTool(t, (socket, request) => {
+        socket.on("close", resolve);
+        request.socket.write(sent);
+      });
+      const gate = await tunnelGateway(t, upstreamConfig(tool));
+      const client = new WebSocket(gate.origin);
+      client.on("error", () => client.terminate());
+      const closed = once(client, "close");
+      await once(client, "message");
+      (await gate.tunnel).cut(deny("stream.cut_policy"));
+      assert.equal((await closed)[0], code);
+      assert.equal(await toolClosed, 1006);
+    }
+  });
+
   it("ends when either side goes away", async (t) => {
     const tool = await webSocketTool(t, (socket) => socket.on("message", () => socket.terminate()));
     const gate = await tunnelGateway(t, upstreamConfig(tool));

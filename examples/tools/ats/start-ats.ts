@@ -1,7 +1,7 @@
 // In: a port and a SQLite file. Out: a small applicant-tracking service on loopback, the tool of the quickstart.
 // It has no access control of its own, like many internal tools: that is what the gateway in front of it is for.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "../listen-on-loopback.ts";
 import { readBody } from "../read-body.ts";
 import { createSeenRequests } from "../seen-requests.ts";
 import { type Candidate, type CandidateStore, createCandidateStore } from "./candidate-store.ts";
@@ -45,26 +45,17 @@ export async function startAts(options: { port: number; file: string }): Promise
     return undefined;
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => {
-      store.close();
-      reject(error);
-    });
-    server.listen(options.port, "127.0.0.1", resolve);
+  const listening = await listenOnLoopback(server, options.port).catch((error: unknown) => {
+    store.close();
+    throw error;
   });
-  const { port } = server.address() as AddressInfo;
-
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: listening.url,
     requests: () => seen.count(),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          store.close();
-          resolve();
-        });
-        server.closeAllConnections();
-      }),
+    async close() {
+      await listening.close();
+      store.close();
+    },
   };
 }
 

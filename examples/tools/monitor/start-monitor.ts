@@ -1,7 +1,7 @@
 // In: a port. Out: a service that answers every request and keeps what it got: the mirror of quarantined agents.
 // What it keeps is bounded; it is for looking at, on loopback, and it never calls anyone.
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listenOnLoopback } from "../listen-on-loopback.ts";
 import { readBody } from "../read-body.ts";
 import { createSeenRequests } from "../seen-requests.ts";
 
@@ -37,18 +37,6 @@ export async function startMonitor(options: { port: number }): Promise<Monitor> 
       () => response.destroy(),
     );
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, "127.0.0.1", resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    requests: () => seen.count(),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  const { url, close } = await listenOnLoopback(server, options.port);
+  return { url, requests: () => seen.count(), close };
 }

@@ -41,15 +41,17 @@ export function rpcCode(reason: Reason): number {
 
 const BEYOND_ASCII = /[\u0080-\uffff]/g;
 
-/** JSON text in ASCII. `supported` are the versions that a refused one is answered with. */
+/** JSON text in ASCII. `supported` are the versions that a refused one is answered with, `scope` what a denied one lacks. */
 export function errorObject(
   denial: Denial,
   id: RpcId | undefined,
   requestId: string,
-  supported: readonly string[],
+  told: { readonly supported?: readonly string[]; readonly scope?: string | undefined } = {},
 ): string {
   const { status, code, title } = REASONS[denial.reason];
-  const versions = denial.reason === "mcp.version" ? { supported, requested: denial.detail ?? "" } : {};
+  const versions =
+    denial.reason === "mcp.version" ? { supported: told.supported ?? [], requested: denial.detail ?? "" } : {};
+  const scope = told.scope === undefined ? {} : { scope: told.scope };
   const text = JSON.stringify({
     jsonrpc: "2.0",
     // Of a request whose id is not known, MCP's error response has none.
@@ -57,7 +59,7 @@ export function errorObject(
     error: {
       code: rpcCode(denial.reason),
       message: title,
-      data: { code, status, request_id: requestId, ...versions },
+      data: { code, status, request_id: requestId, ...versions, ...scope },
     },
   });
   // The id is the client's own text.

@@ -1,4 +1,5 @@
 // In: subjects, a time and a seed. Out: what was found, each finding kept as a case; progress goes to `say`.
+import { textTable } from "../../../src/cli/text-table.ts";
 import { keepCase } from "../kept-cases.ts";
 import type { Finding, Subject } from "./subject.ts";
 
@@ -67,14 +68,5 @@ function table(subjects: readonly Subject[], broken: ReadonlySet<string>): strin
     const guided = reached === undefined ? ["-", "-"] : [String(kept), `${Math.round(100 * reached)}%`];
     return [subject.name, String(runs), share, ...guided, broken.has(subject.name) ? "BROKEN" : "holds"];
   });
-  const all = [["property", "runs", "accepted", "new ground", "source run", ""], ...rows];
-  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
-  return all
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return textTable(["property", "runs", "accepted", "new ground", "source run", ""], rows);
 }

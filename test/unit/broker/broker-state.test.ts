@@ -9,6 +9,7 @@ import type { AgentAuthority, Launch } from "../../../src/broker/grants/authorit
 import { brokerDatabaseFile, openBrokerDatabase } from "../../../src/broker/state/broker-database.ts";
 import { openState } from "../../../src/broker/state/open-state.ts";
 import { startSweep } from "../../../src/broker/state/start-sweep.ts";
+import { NO_PROVENANCE } from "../../fixtures/hiring-claims.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -17,17 +18,7 @@ const AUTHORITY: AgentAuthority = {
   task: "t",
   purpose: "",
   principal: { type: "user", id: "alice", issuer: "i", attributes: {} },
-  provenance: {
-    model: "",
-    model_version: "",
-    deployment: "",
-    environment: "",
-    config_digest: "",
-    image_digest: "",
-    prompt_digest: "",
-    publisher: "",
-    verified: false,
-  },
+  provenance: NO_PROVENANCE,
   session: { id: "s", root_request: "r", initiator: { type: "user", id: "alice" } },
   ttl_s: 300,
   renewals_max: 1,

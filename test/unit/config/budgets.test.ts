@@ -6,16 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { loadConfig } from "../../../src/config/load-config.ts";
 import { packageRoot } from "../../../src/lib/package-root.ts";
+import { BEFORE_ROUTES } from "../../fixtures/sound-config.ts";
 
-const BASE = `version: 1
-listeners: [{ name: traffic, port: 8080 }]
-public_origins: ["http://127.0.0.1:8080"]
-issuers:
-  - issuer: http://127.0.0.1:8081
-    audience: ["http://127.0.0.1:8080"]
-    trust_domain: acme.example
-    jwks: { url: "http://127.0.0.1:8081/jwks" }
-routes:
+const BASE = `${BEFORE_ROUTES}routes:
   - name: payments
     kind: mcp
     path: /payments

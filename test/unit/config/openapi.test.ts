@@ -6,6 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { loadConfig } from "../../../src/config/load-config.ts";
 import { packageRoot } from "../../../src/lib/package-root.ts";
+import { BEFORE_ROUTES } from "../../fixtures/sound-config.ts";
 import { bodyOf, problemsOf, thingsDocument } from "../../fixtures/openapi-gateway.ts";
 
 test("a reference that leads out of the document, to nothing or round in a circle is a problem, and is never fetched", (t) => {
@@ -138,18 +139,9 @@ test("the configuration's check tells the place in the document, and what does n
   t.after(() => rmSync(folder, { recursive: true }));
   const page = readFileSync(path.join(packageRoot(), "docs", "openapi.md"), "utf8");
   const example = /```yaml\n(.*?)```/s.exec(page)?.[1] ?? "";
-  const base = `version: 1
-listeners: [{ name: traffic, port: 8080 }]
-public_origins: ["http://127.0.0.1:8080"]
-issuers:
-  - issuer: http://127.0.0.1:8081
-    audience: ["http://127.0.0.1:8080"]
-    trust_domain: acme.example
-    jwks: { url: "http://127.0.0.1:8081/jwks" }
-`;
   const file = path.join(folder, "cordon.yaml");
   const load = (text: string) => {
-    writeFileSync(file, base + text);
+    writeFileSync(file, BEFORE_ROUTES + text);
     const loaded = loadConfig(file, {});
     return loaded.ok ? [] : loaded.error.map((problem) => problem.path);
   };

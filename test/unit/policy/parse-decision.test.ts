@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { parseDecision } from "../../../src/policy/parse-decision.ts";
+import { requiredScope } from "../../../src/policy/required-scope.ts";
 
 const decision = { allow: true, reasons: [{ code: "a.b", detail: "why" }], obligations: {} };
 
@@ -50,6 +51,43 @@ const cases: readonly (readonly [string, unknown, string])[] = [
 for (const [title, value, reason] of cases) {
   test(`a decision with ${title} is ${reason}`, () => assert.equal(reasonOf(value), reason));
 }
+
+const reasons = (...scopes: unknown[]) => ({
+  allow: false,
+  reasons: scopes.map((scope) => ({ code: "a.b", scope })),
+  obligations: {},
+});
+
+test("a scope is tokens with one space between them; no sign that could end a header's text is among them", () => {
+  for (const scope of ["call:mcp:everything", "a b", "!#[]~", "x".repeat(1024)]) {
+    assert.equal(reasonOf(reasons(scope)), "accepted", scope);
+  }
+  const odd = [
+    "",
+    " ",
+    "a ",
+    " a",
+    "a  b",
+    'a"',
+    "a\\b",
+    "a\r\nx: y",
+    "a\tb",
+    "\u007f",
+    "é",
+    "x".repeat(1025),
+    1,
+    null,
+    undefined,
+  ];
+  for (const scope of odd) assert.equal(reasonOf(reasons(scope)), "policy.malformed_decision", String(scope));
+  assert.equal(reasonOf(reasons("x".repeat(600), "y".repeat(600))), "policy.malformed_decision", "together too long");
+});
+
+test("what the caller is told is each token of all reasons once, and nothing where there is none", () => {
+  assert.equal(requiredScope([{ code: "a.b", detail: "secret" }]), undefined);
+  const some = [{ code: "a.b", scope: "x y" }, { code: "c.d" }, { code: "e.f", scope: "z x" }];
+  assert.equal(requiredScope(some), "x y z");
+});
 
 test("nothing but a well-formed decision is accepted, and nothing throws", () => {
   fc.assert(

@@ -30,6 +30,7 @@ const cases: readonly (readonly [string, unknown, string])[] = [
   ["a label in capitals", { ...verdict, labels: ["Tainted"] }, "policy.malformed_decision"],
   ["a label that is too long", { ...verdict, labels: ["a".repeat(65)] }, "policy.malformed_decision"],
   ["too many labels", { ...verdict, labels: Array.from({ length: 17 }, () => "a") }, "policy.malformed_decision"],
+  ["a scope", { ...verdict, reasons: [{ code: "a.b", scope: "a" }] }, "policy.malformed_decision"],
   ["obligations", { ...verdict, obligations: {} }, "policy.malformed_decision"],
 ];
 for (const [title, value, reason] of cases) {

@@ -1,6 +1,7 @@
 import { createRouteInput, type InputParts, inputText } from "../../../src/action/build-input.ts";
 import type { AccessEntry, DecisionEntry } from "../../../src/telemetry/log-entries.ts";
 import type { Agent } from "../../../src/token/agent.ts";
+import { PROVENANCE } from "../../fixtures/hiring-claims.ts";
 
 /** A fresh agent for each call: the logs keep serialised members by identity. */
 export function agentWith(claims: Partial<Agent["claims"]>): Agent {
@@ -21,17 +22,7 @@ export function agentWith(claims: Partial<Agent["claims"]>): Agent {
       constraints: { job_id: "J42" },
       expires_at: "2026-01-01T00:05:00Z",
     },
-    provenance: {
-      model: "m",
-      model_version: "2026-09",
-      deployment: "eu-1",
-      environment: "production",
-      config_digest: "sha256:00",
-      image_digest: "",
-      prompt_digest: "",
-      publisher: "",
-      verified: true,
-    },
+    provenance: { ...PROVENANCE, verified: true },
     session: {
       id: "s1",
       root_request: "r445",
