@@ -297,12 +297,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   #sendWhole(kept: KeptResponse, body: Buffer, denial: Denial | null): void {
-    if (this.#settled) return;
     const refused = this.#withheld ?? denial;
-    if (refused !== null) {
-      this.#settle(refused);
-      return;
-    }
+    if (!this.#settled && refused !== null) this.#settle(refused);
+    if (this.#settled) return;
     const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
     out.push("content-length", String(body.length));
     this.#writeHead(out, false);
