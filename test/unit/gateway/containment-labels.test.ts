@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test, type TestContext } from "node:test";
 import { createContainmentStore } from "../../../src/admin/containment-store.ts";
 import { openControlDatabase } from "../../../src/admin/control-database.ts";
@@ -15,7 +18,8 @@ import { agent } from "../telemetry/entries.ts";
 const HOUR_MS = 3_600_000;
 
 function open(t: TestContext, labelledSessionsMax?: number) {
-  const db = openControlDatabase(":memory:");
+  const folder = mkdtempSync(path.join(tmpdir(), "cordon-labels-"));
+  const db = openControlDatabase(path.join(folder, "control.sqlite"));
   const store = createContainmentStore(db);
   const epoch = attachEpoch(createEpochBuffer(1));
   const sent: ContainmentDelta[] = [];
@@ -26,7 +30,11 @@ function open(t: TestContext, labelledSessionsMax?: number) {
   const manager = createContainmentManager(
     labelledSessionsMax === undefined ? options : { ...options, labelledSessionsMax },
   );
-  t.after(() => manager.close());
+  t.after(() => {
+    manager.close();
+    db.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
   return { db, store, epoch, sent, manager, at: (ms: number) => (nowMs = ms) };
 }
 
