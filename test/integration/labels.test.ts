@@ -1,12 +1,14 @@
 // What the policy calls an answer is known to every later call of the session: on every thread, for delegates and for other
 // agents of the task, before the answer is given, and after a restart.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { packageRoot } from "../../src/lib/package-root.ts";
 import {
   EVENTS,
   JSON_TYPE,
@@ -18,6 +20,7 @@ import {
 import { errorOf, post, stateless } from "../fixtures/mcp-route.ts";
 import { type AgentOptions, ISSUER, type TestAgent } from "../fixtures/test-gateway.ts";
 
+const CLI = path.join(packageRoot(import.meta.url), "src", "cli", "main.ts");
 const LABELLED = '{"do":"label","labels":["tainted"]}';
 const SHOWN = { id: "s1", root_request: "r1", initiator: { type: "user", id: "recruiter_alice" }, depth: 0, chain: [] };
 let sessions = 0;
@@ -171,6 +174,45 @@ describe("labels of a session", { timeout: 90_000 }, () => {
     );
     assert.match(String(records[0]?.["by"]), /^policy:/);
   });
+
+  test("an operator sees labels and removes them by chain or by task, and the removal is recorded", async () => {
+    const agent = await j.g.agent(newSession({ session: "seen" }));
+    await taint(agent);
+    interface Row {
+      readonly chain: string;
+      readonly task: string;
+      readonly labels: string[];
+    }
+    const list = async (): Promise<Row | undefined> =>
+      (await j.g.operate("GET", "/v1/labels"))
+        .json<{ sessions: Row[] }>()
+        .sessions.find(({ chain }) => chain === `${ISSUER} seen`);
+    const row = await list();
+    assert.deepEqual(row?.labels, ["tainted"]);
+    assert.ok(row.task.endsWith(` ${ISSUER} user:recruiter_alice`));
+    const shown = await labels("list");
+    assert.match(shown.out, /^LABELS .*\n(?:.*\n)*tainted +https:\/\/issuer\.test seen /);
+    const unknown = await labels("remove", "nobody", "--reason", "a mistake");
+    assert.deepEqual([unknown.code, unknown.out], [1, ""]);
+    const removed = await labels("remove", row.task, "--reason", "read and found harmless");
+    assert.deepEqual([removed.code, removed.out], [0, "Removed the labels of 1.\n"]);
+    assert.equal(await list(), undefined);
+    assert.equal(await write(agent), 200);
+    const mine = (record: Record<string, unknown>): boolean => record["action"] === "labels.remove";
+    const record = (await j.g.lines("audit", mine)).findLast(mine);
+    assert.deepEqual([record?.["type"], record?.["target"], record?.["outcome"]], ["label", row.task, "done"]);
+    await taint(agent);
+    assert.equal(await write(agent), 403, "what is answered from then on labels anew");
+  });
+
+  function labels(...args: string[]): Promise<{ code: number; out: string }> {
+    const env = { PATH: process.env["PATH"], CORDON_CONTROL_URL: j.g.control, CORDON_OPERATOR_KEY: j.g.operatorKey };
+    return new Promise((resolve) => {
+      execFile(process.execPath, [CLI, "labels", ...args], { env, timeout: 20_000 }, (error, out) => {
+        resolve({ code: error === null ? 0 : Number(error.code), out });
+      });
+    });
+  }
 
   test("an answer that is withheld labels its session all the same", async () => {
     const agent = await j.g.agent(newSession());
