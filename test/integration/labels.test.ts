@@ -200,7 +200,7 @@ describe("labels of a session", { timeout: 90_000 }, () => {
     assert.equal(await write(agent), 200);
     const mine = (record: Record<string, unknown>): boolean => record["action"] === "labels.remove";
     const record = (await j.g.lines("audit", mine)).findLast(mine);
-    assert.deepEqual([record?.["type"], record?.["target"], record?.["outcome"]], ["label", row.task, "done"]);
+    assert.deepEqual([record?.["type"], record?.["target"], record?.["outcome"]], ["label", row.task, "applied"]);
     await taint(agent);
     assert.equal(await write(agent), 403, "what is answered from then on labels anew");
   });
