@@ -165,6 +165,7 @@ function sweep(s: Services): void {
 
 function housekeeping(): void {
   sweep(services);
+  services.open.sweepBudgets();
   reportSeen();
 }
 

@@ -131,7 +131,7 @@ async function sendOnce(
     uploads: judged.body === "stream",
     labels: judged.question.agent.claims.session.labels,
     revision: s.policy.revisionKey,
-    judgeAgain: judged.judgeAgain,
+    whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial, { follow: FOLLOWED.has(denial.reason) }),
     cutAtMs: undefined,
   };

@@ -73,7 +73,7 @@ async function runTunnel(
     uploads: false,
     labels: judged.question.agent.claims.session.labels,
     revision: s.policy.revisionKey,
-    judgeAgain: judged.judgeAgain,
+    whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial),
     cutAtMs: undefined,
   };
