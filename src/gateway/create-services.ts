@@ -25,6 +25,7 @@ import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
 import { limitLines } from "./limit-lines.ts";
+import { createLoopTurn } from "../lib/loop-turn.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
@@ -99,6 +100,7 @@ export function createServices(given: {
     refusals: createRefusalPace(() => performance.eventLoopUtilization()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
+    loopTurn: createLoopTurn(),
     notify,
     tell: limitLines(notify, clock.monotonicMs),
     draining: false,

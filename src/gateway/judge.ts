@@ -1,6 +1,7 @@
 // In: a request head (and where policy needs it, its body). Out: a judged exchange, or the denial that ends it.
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
+import { performance } from "node:perf_hooks";
 import type { TLSSocket } from "node:tls";
 import type { InputParts } from "../action/build-input.ts";
 import type { HeaderFacts } from "../action/check-headers.ts";

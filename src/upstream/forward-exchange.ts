@@ -1,6 +1,7 @@
 // In: one judged exchange. Out: undici's callbacks turned into a streamed response and one outcome.
 // Trusts: undici's order of callbacks; nothing that the tool sends.
 import type { ServerResponse } from "node:http";
+import { performance } from "node:perf_hooks";
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { type Denial, deny } from "../errors.ts";
