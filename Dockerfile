@@ -14,7 +14,7 @@ COPY --from=build /build/dist ./dist
 COPY --from=build /build/policies ./policies
 COPY --from=build /build/examples ./examples
 RUN mkdir /app/data && chown node:node /app/data
-# Without it glibc keeps ever more of what the threads gave back: docs/limits.md, "Memory of the process".
+# Without it glibc keeps much of what the threads gave back: docs/limits.md, "Memory of the process".
 ENV MALLOC_TRIM_THRESHOLD_=1048576
 USER node
 EXPOSE 8080 8081 9080

@@ -259,6 +259,11 @@ export const REASONS = {
     code: "invalid_token",
     title: "The access token expired while the stream was open.",
   },
+  "stream.cut_budget": {
+    status: 429,
+    code: "budget_exhausted",
+    title: "A budget was used up while the stream was open.",
+  },
   "stream.cut_policy": denied("Policy no longer allows this stream."),
 
   // gateway

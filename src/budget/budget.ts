@@ -32,6 +32,15 @@ export interface LimitUse {
 /** Of the limits that the budget has. */
 export type BudgetUse = { readonly [L in BudgetLimit]?: LimitUse };
 
+/** Limits that time does not loosen. */
+export const TOTALS = ["calls_total", "request_bytes_total", "sum"] as const satisfies readonly BudgetLimit[];
+
+/** What the call of a demand takes of a limit. */
+export function partOf({ bytes, amount }: Demand, limit: BudgetLimit): number {
+  if (limit === "request_bytes_total") return bytes;
+  return limit === "sum" ? amount : 1;
+}
+
 export interface Refused {
   readonly reason: "budget.exhausted" | "budget.table_full" | "budget.unavailable";
   /** Budget and limit, for the log. */

@@ -13,7 +13,9 @@ import {
   intervalOf,
   type KeptEntry,
   type LimitUse,
+  partOf,
   type Refused,
+  TOTALS,
 } from "./budget.ts";
 import { attachSharedLock } from "./shared-lock.ts";
 
@@ -41,6 +43,8 @@ export interface Reservation {
   readonly slots: readonly number[];
   /** Number of the interval in which the calls were counted. */
   readonly interval: number;
+  /** Of each demand, whether a total of it was used up from then on. */
+  readonly tookLast: readonly boolean[];
 }
 
 /** Slots in which a key may stand, one after the other. */
@@ -198,7 +202,7 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
   function exceeded(slot: number, demand: Demand, nowMs: number): Refused | undefined {
     for (const limit of LIMITS) {
       const max = demand.limits[limit];
-      if (max === undefined || wanted(demand, limit) <= max - usedOf(slot, limit, nowMs)) continue;
+      if (max === undefined || partOf(demand, limit) <= max - usedOf(slot, limit, nowMs)) continue;
       const retry = limit === "calls_per_minute" ? retryAfterS(slot, max, nowMs) : limit === "concurrent" ? 1 : null;
       return { reason: "budget.exhausted", detail: `${demand.name}: ${limit}`, retryAfterS: retry };
     }
@@ -244,13 +248,16 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
       add(slot, SUM, demand.amount);
       Atomics.add(words, columnOf(slot), 1);
     });
-    return { demands, slots: taken, interval: intervalOf(nowMs) };
+    const tookLast = demands.map(({ limits }, index) =>
+      TOTALS.some((limit) => usedOf(taken[index] as number, limit, nowMs) >= (limits[limit] ?? Infinity)),
+    );
+    return { demands, slots: taken, interval: intervalOf(nowMs), tookLast };
   }
 
-  function partOf({ demands, slots: held, interval }: Reservation, index: number, limit: BudgetLimit): number {
+  function ownPart({ demands, slots: held, interval }: Reservation, index: number, limit: BudgetLimit): number {
     const passed = number(held[index] as number, LAST_INTERVAL) - interval;
     if (limit === "calls_per_minute" && passed >= INTERVALS) return 0;
-    return wanted(demands[index] as Demand, limit);
+    return partOf(demands[index] as Demand, limit);
   }
 
   function giveBackAll({ demands, slots: held, interval }: Reservation): void {
@@ -274,7 +281,7 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
           for (const limit of LIMITS) {
             const max = limits[limit];
             if (max === undefined) continue;
-            const used = usedOf(slot, limit, nowMs) - (own === undefined ? 0 : partOf(own, index, limit));
+            const used = usedOf(slot, limit, nowMs) - (own === undefined ? 0 : ownPart(own, index, limit));
             use[limit] = { used, remaining: Math.max(0, max - used) };
           }
           return use;
@@ -329,11 +336,6 @@ const UNAVAILABLE: Refused = Object.freeze({
   detail: "the counters were held for too long",
   retryAfterS: 1,
 });
-
-function wanted({ bytes, amount }: Demand, limit: BudgetLimit): number {
-  if (limit === "request_bytes_total") return bytes;
-  return limit === "sum" ? amount : 1;
-}
 
 /** The first one is never 0, which marks a free slot. */
 function keyWords(key: string): readonly [number, number, number, number] {

@@ -34,6 +34,10 @@ export const budget = z.strictObject({
       required: z.boolean().default(true).describe("Whether a call without the argument is refused; else it counts 0."),
     })
     .optional(),
+  ends_streams: z
+    .boolean()
+    .default(false)
+    .describe("Whether a total that others use up ends the open streams that this budget counts."),
   keep_s: z
     .int()
     .min(3600)

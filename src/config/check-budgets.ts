@@ -5,7 +5,8 @@ import type { ConfigView, ParsedConfig } from "./config-view.ts";
 type Budget = ParsedConfig["budgets"][number];
 type Route = ParsedConfig["routes"][number];
 
-const COUNTS = ["calls_per_minute", "calls_total", "request_bytes_total", "concurrent", "sum"] as const;
+const TOTALS = ["calls_total", "request_bytes_total", "sum"] as const;
+const COUNTS = ["calls_per_minute", "concurrent", ...TOTALS] as const;
 
 export function checkBudgets(view: ConfigView, report: Report): void {
   view.budgets.forEach((budget, index) => {
@@ -16,6 +17,10 @@ export function checkBudgets(view: ConfigView, report: Report): void {
 function checkBudget(path: string, budget: Budget, view: ConfigView, report: Report): void {
   if (COUNTS.every((count) => budget[count] === undefined)) {
     report(path, "This budget limits nothing.", `Add one of ${COUNTS.map((count) => `\`${count}\``).join(", ")}.`);
+  }
+  if (budget.ends_streams && TOTALS.every((total) => budget[total] === undefined)) {
+    const mend = `Add one of ${TOTALS.map((total) => `\`${total}\``).join(", ")}, or remove it.`;
+    report(`${path}.ends_streams`, "This budget has no total that could be used up.", mend);
   }
   if (new Set(budget.per).size !== budget.per.length) report(`${path}.per`, "A word stands here twice.", "Remove one.");
   const matched = view.routes.filter((route) => route !== undefined && matches(budget, route));

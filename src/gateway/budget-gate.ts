@@ -2,7 +2,7 @@
 // Joins the pure counters of `budget` with routes, agents and messages. A route that no budget names costs one look here.
 import { hash } from "node:crypto";
 import type { McpCall } from "../action/mcp/read-call.ts";
-import type { BudgetUse, Demand, Refused } from "../budget/budget.ts";
+import { type BudgetUse, type Demand, partOf, type Refused, TOTALS } from "../budget/budget.ts";
 import { budgetInput } from "../budget/budget-text.ts";
 import type { CounterTable, Reservation } from "../budget/counter-table.ts";
 import { parsePointer, readAmount } from "../budget/read-amount.ts";
@@ -31,6 +31,14 @@ export interface CallFacts {
   readonly bytes: number | undefined;
 }
 
+/** For a stream that is open. */
+export interface BudgetsNow {
+  /** `input.budget`, without what its own call holds. */
+  readonly inputJson: string;
+  /** Where a budget ends streams whose total others have used up since. */
+  readonly usedUp: Denial | undefined;
+}
+
 export interface BudgetRefusal extends Denial {
   readonly retryAfterS: number | null;
 }
@@ -38,8 +46,8 @@ export interface BudgetRefusal extends Denial {
 export interface BudgetGate {
   /** Undefined where no budget matches. Nothing is counted yet. */
   look(route: Route, agent: Agent, facts: CallFacts, nowMs: number): Result<Counted | undefined, BudgetRefusal>;
-  /** `input.budget` as it is now, without what the call itself holds. */
-  lookAgain(counted: Counted, own: Reservation, nowMs: number): Result<string, BudgetRefusal>;
+  /** `own`: what the call itself holds. */
+  lookAgain(counted: Counted, own: Reservation, nowMs: number): Result<BudgetsNow, BudgetRefusal>;
   reserve(counted: Counted, facts: CallFacts, nowMs: number): Result<Reservation, BudgetRefusal>;
   giveBack(reservation: Reservation): void;
   release(reservation: Reservation): void;
@@ -65,6 +73,16 @@ export function createBudgetGate(
   /** By the number of the route. */
   const ofRoute = config.routes.map((route) => compiled.filter((budget) => isOn(budget.config, route)));
 
+  /** `uses`: those of others. Who took the last of a total itself has what it was spent on. */
+  function usedUp({ demands, tookLast }: Reservation, uses: readonly BudgetUse[]): Denial | undefined {
+    for (const [index, demand] of demands.entries()) {
+      if (byName.get(demand.name)?.config.ends_streams !== true || tookLast[index] === true) continue;
+      const limit = TOTALS.find((total) => (uses[index]?.[total]?.remaining ?? Infinity) <= partOf(demand, total));
+      if (limit !== undefined) return deny("budget.exhausted", `${demand.name}: ${limit}`);
+    }
+    return undefined;
+  }
+
   return {
     look(route, agent, { call, operation }, nowMs) {
       const budgets = ofRoute[route.index];
@@ -85,7 +103,7 @@ export function createBudgetGate(
     lookAgain({ demands }, own, nowMs) {
       const uses = table?.read(demands, nowMs, own);
       if (uses === undefined) return err(UNREADABLE);
-      return ok(budgetInput(demands, uses));
+      return ok({ inputJson: budgetInput(demands, uses), usedUp: usedUp(own, uses) });
     },
     reserve(counted, facts, nowMs) {
       const demands: Demand[] = [];

@@ -159,6 +159,7 @@ function sweep(s: Services): void {
 
 function housekeeping(): void {
   sweep(services);
+  services.open.sweepBudgets();
   reportSeen();
 }
 

@@ -125,7 +125,7 @@ async function sendOnce(
     streaming: false,
     toMonitor,
     revision: s.policy.revisionKey,
-    judgeAgain: judged.judgeAgain,
+    whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial, { follow: FOLLOWED.has(denial.reason) }),
     cutAtMs: undefined,
   };

@@ -21,6 +21,7 @@ import { htuOf, readHead, traceOf } from "./read-head.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
 import { type McpRequest, readMcpCall, readMcpHead } from "./read-mcp.ts";
 import { readOperation } from "./read-operation.ts";
+import { judgeWhileOpen, type WhileOpen } from "./while-open.ts";
 import type { ExchangeFacts, PublicOrigin, Route, Services } from "./services.ts";
 
 export interface Refusal extends Challenge {
@@ -45,7 +46,7 @@ export interface Judged {
   readonly mcp: (McpRequest & { readonly visible: ChooseVisible }) | undefined;
   /** Where a budget matches; nothing is reserved yet. */
   readonly budget: { readonly counted: Counted; readonly facts: CallFacts } | undefined;
-  readonly judgeAgain: () => Denial | null;
+  readonly whileOpen: WhileOpen;
   /** What the decision was asked about; an answer is asked about in the same words. */
   readonly question: Question;
 }
@@ -227,11 +228,8 @@ export async function judge(
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
     budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
-    judgeAgain: () => {
-      const timeNowMs = s.clock.nowMs();
-      const budgets = budgetsNow(s, x, counted.value, timeNowMs);
-      if (!budgets.ok) return budgets.error;
-      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson: budgets.value } };
+    whileOpen: judgeWhileOpen(s, x, counted.value, (timeNowMs, budgetJson) => {
+      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson } };
       const again = settle(s.policy.decide(ask(now).gate).result);
       const full = applyObligations(s, x, agent, route, again, quarantined).denial;
       const denial = again.denial ?? full;
@@ -240,7 +238,7 @@ export async function judge(
         return deny("policy.denied", "the policy asks for other obligations now");
       }
       return denial !== null && isRelaxed(route, denial) ? null : denial;
-    },
+    }),
     question,
   });
 }
@@ -275,17 +273,6 @@ function checkRoute(
     return { denial: deny("exchange.upgrade_refused", `Upgrade: ${wanted}`) };
   }
   return null;
-}
-
-/** `input.budget` for an open stream: what its own call holds must not end it. */
-function budgetsNow(
-  s: Services,
-  { reservation }: ExchangeFacts,
-  counted: Counted | undefined,
-  nowMs: number,
-): Result<string | undefined, Denial> {
-  if (counted === undefined || reservation === undefined) return ok(counted?.inputJson);
-  return s.budgets.lookAgain(counted, reservation, nowMs);
 }
 
 function settle(result: Result<Decision, Denial>): Settled {

@@ -1,8 +1,12 @@
 // In: every exchange and tunnel that is in flight on this thread. Out: those that must end now.
-// A stream is judged for as long as it lives: containment, expiry and policy change reach it here.
+// A stream is judged for as long as it lives: containment, expiry, policy change and budgets reach it here.
 import { type Denial, deny } from "../errors.ts";
 import type { ContainmentVerdict } from "../containment/containment-state.ts";
 import type { Agent } from "../token/agent.ts";
+import type { WhileOpen } from "./while-open.ts";
+
+/** Streams whose policy one sweep asks again because their budgets changed, so that it takes some tens of milliseconds. */
+const ASKED_IN_SWEEP_MAX = 200;
 
 export interface OpenExchange {
   readonly agent: Agent;
@@ -12,8 +16,7 @@ export interface OpenExchange {
   readonly toMonitor: boolean;
   /** The policy revision (bundle and data) that allowed it. */
   revision: string;
-  /** Asks the policy again with the time of now; null where it still allows. */
-  readonly judgeAgain: () => Denial | null;
+  readonly whileOpen: WhileOpen;
   readonly cut: (denial: Denial) => void;
   /** Set by the sweep: when the grace of a contained single response ends, in monotonic milliseconds. */
   cutAtMs: number | undefined;
@@ -26,6 +29,8 @@ export interface OpenExchanges {
   remove(exchange: OpenExchange): void;
   /** Looks at each one. Called for every containment change, revocation and policy switch, and once a second. */
   sweep(now: SweepNow): void;
+  /** Called once a second: what others have used since may end a stream. */
+  sweepBudgets(): void;
   cutAll(denial: Denial): void;
 }
 
@@ -43,6 +48,7 @@ export interface SweepNow {
 /** `blockGraceMs`: how long a single response or an upload may still take after its agent was contained. */
 export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
   const open = new Set<OpenExchange>();
+  let budgetsReadable = true;
 
   function check(exchange: OpenExchange, now: SweepNow): Denial | null {
     const ended = now.endOf(exchange.agent) ?? containmentOf(exchange, now);
@@ -56,7 +62,7 @@ export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
     if (now.timeMs >= now.streamsEndMs(exchange.agent)) return deny("stream.cut_expired");
     if (exchange.revision !== now.revision) {
       exchange.revision = now.revision;
-      const denial = exchange.judgeAgain();
+      const denial = exchange.whileOpen.judgeAgain();
       if (denial !== null) return deny("stream.cut_policy", denial.reason);
     }
     return null;
@@ -84,6 +90,30 @@ export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
         const denial = check(exchange, now);
         if (denial !== null) exchange.cut(denial);
       }
+    },
+    sweepBudgets() {
+      const asked: OpenExchange[] = [];
+      let readable = true;
+      for (const exchange of open) {
+        const { streaming, whileOpen } = exchange;
+        if (!streaming || whileOpen.lookAtBudgets === undefined) continue;
+        // Whoever waited for the lock in vain once would wait again, for each stream.
+        const look = readable ? whileOpen.lookAtBudgets() : "unreadable";
+        if (look === "unreadable") {
+          readable = false;
+          // The lock of a thread that ended is free again by the next sweep.
+          if (!budgetsReadable) exchange.cut(deny("stream.cut_budget", "budget.unavailable"));
+        } else if (look === "changed" && asked.length < ASKED_IN_SWEEP_MAX) {
+          asked.push(exchange);
+          const denial = whileOpen.judgeAgain();
+          if (denial !== null) exchange.cut(deny("stream.cut_policy", denial.reason));
+        } else if (typeof look === "object") {
+          exchange.cut(deny("stream.cut_budget", look.detail));
+        }
+      }
+      budgetsReadable = readable;
+      // To the end of the line: the next sweep begins with those that had no turn.
+      for (const exchange of asked) if (open.delete(exchange)) open.add(exchange);
     },
     cutAll(denial) {
       for (const exchange of open) exchange.cut(denial);

@@ -7,27 +7,18 @@ import type { SeenAgentCount } from "./thread-messages.ts";
 /** Agents that the list remembers; the ones not seen for longest go first. */
 const AGENTS_MAX = 10_000;
 
-type Listed = Omit<SeenAgentCount, "lastSeenMs" | "exchanges"> & { lastSeenMs: number; exchanges: number };
-
 export interface SeenAgentsTable {
   add(seen: readonly SeenAgentCount[]): void;
   list(modeFor: (refs: ContainmentRefs) => SeenAgent["mode"]): readonly SeenAgent[];
 }
 
 export function createSeenAgentsTable(): SeenAgentsTable {
-  const table = new LRUCache<string, Listed>({ max: AGENTS_MAX });
+  const table = new LRUCache<string, SeenAgentCount>({ max: AGENTS_MAX });
   return {
     add(seen) {
       for (const one of seen) {
-        const known = table.get(one.id);
-        // Changed where it stands: a report's texts die young then, while an entry that is replaced each second would grow old
-        // first, and the supervisor's heap with it. Another token may have another task and chain.
-        if (known?.token === one.token) {
-          known.lastSeenMs = one.lastSeenMs;
-          known.exchanges += one.exchanges;
-        } else {
-          table.set(one.id, { ...one, exchanges: (known?.exchanges ?? 0) + one.exchanges });
-        }
+        const exchanges = (table.get(one.id)?.exchanges ?? 0) + one.exchanges;
+        table.set(one.id, { ...one, exchanges });
       }
     },
     list: (modeFor) =>

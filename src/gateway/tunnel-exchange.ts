@@ -71,7 +71,7 @@ async function runTunnel(
     streaming: true,
     toMonitor: quarantined,
     revision: s.policy.revisionKey,
-    judgeAgain: judged.judgeAgain,
+    whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial),
     cutAtMs: undefined,
   };

@@ -21,6 +21,9 @@ const PERSONAL = { type: "mcp_tools", classification: "personal", attributes: { 
 
 const EVENT = 'data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}\n\n';
 
+/** Of one task: one of each kind of stream, and two more. The session's own stream is no call. */
+const CALLS = 6;
+
 /** A stream as its client sees it. */
 interface Open {
   readonly kind: string;
@@ -47,6 +50,10 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
     tool = await startScriptedTool();
     tool.handle = (asked, answer) => {
       asked.resume();
+      if (asked.url === "/once/1") {
+        answer.end("{}");
+        return;
+      }
       answer.writeHead(200, { "content-type": "text/event-stream" });
       answer.write(": open\n\n");
       arrived(answer);
@@ -60,8 +67,10 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
         routes: [
           mcpRoute("mcp", tool.url, { resource: PERSONAL }),
           toolRoute("events", tool.url, { resource: PERSONAL }),
+          toolRoute("once", tool.url),
           toolRoute("socket", tool.url, { resource: PERSONAL, methods: ["GET"], upgrade: ["websocket"] }),
         ],
+        budgets: [{ name: "calls", per: ["task"], calls_total: CALLS, ends_streams: true }],
       };
     });
   });
@@ -228,6 +237,36 @@ describe("H20 what reaches a stream while it is open", LIMIT, () => {
     await put({ ...data, models: { ...data.models, personal: { "claude-opus-5": ["*"] } } });
     for (const one of [answer, ...others]) await assertCut(one, ...denied);
     await put(data);
+  });
+
+  const usedUp = ["stream.cut_budget", [-32_000, "budget_exhausted", 429]] as const;
+
+  test("H20 a total that others use up ends every kind of stream that it counts, and is not given back", async () => {
+    const agent = await g.agent({ task: "budget" });
+    const other = await g.agent({ task: "budget" });
+    const call = async (): Promise<number> => (await other.call(`${g.url}/once/1`)).status;
+    const open = await openAll(agent);
+    assert.equal(await call(), 200);
+    for (const { flows } of open) await flows();
+    assert.equal(await call(), 200);
+    const uncounted = open.filter(({ kind }) => kind === "a session's own stream");
+    for (const one of open) if (!uncounted.includes(one)) await assertCut(one, ...usedUp);
+    for (const { flows } of uncounted) await flows();
+    assert.equal(await call(), 429);
+    await contain(agent, "blocked");
+    for (const { ended } of uncounted) await ended;
+  });
+
+  test("H20 a stream that took the last of a total goes on, and those before it end", async () => {
+    const agent = await g.agent({ task: "last" });
+    for (let call = 2; call < CALLS; call++) assert.equal((await agent.call(`${g.url}/once/1`)).status, 200);
+    const listen = stateless("subscriptions/listen", { notifications: { resourceSubscriptions: [RESOURCE] } });
+    const before = await openEvents(agent, "a subscription", "/mcp", "POST", listen);
+    const last = await openEvents(agent, "a subscription", "/mcp", "POST", listen);
+    await assertCut(before, ...usedUp);
+    await last.flows();
+    await contain(agent, "blocked");
+    await last.ended;
   });
 
   test("H20 a renewal ends no stream, of whatever kind", async () => {

@@ -14,6 +14,7 @@ import { InvalidClientError } from "@modelcontextprotocol/sdk/server/auth/errors
 import { decodeJwt } from "jose";
 import * as oauth from "oauth4webapi";
 import { freePort } from "../../examples/demo/free-ports.ts";
+import { assertClient } from "../../src/agent/client-assertion.ts";
 import { createKey } from "../../src/agent/create-key.ts";
 import { createOAuthFetch } from "../../src/agent/create-oauth-fetch.ts";
 import { Application } from "../fixtures/mcp-application.ts";
@@ -180,7 +181,7 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     await callsTheTool(client);
   });
 
-  test("at Cordon's own issuer a registered client needs no more than its key", async (t) => {
+  test("at Cordon's own issuer a registered client needs no more than its key, and a token that ends is replaced in its session", async (t) => {
     const overrides = { routes: [mcpRoute("mcp", server.url)], proof: { nonce: "required" } };
     const own = await startIssuingGateway(t, { scope: [SCOPE], overrides });
     const authProvider = new PrivateKeyJwtProvider({
@@ -193,7 +194,13 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     const client = newClient();
     const options = { authProvider, fetch: createOAuthFetch({ key: createKey() }) };
     await client.connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
+    const first = authProvider.tokens()?.access_token ?? "";
+    const form = { token: first, ...assertClient({ issuer: own.issuer, clientId: CLIENT_ID, key: own.clientKey }) };
+    const revoked = await fetch(`${own.issuer}/revoke`, { method: "POST", body: new URLSearchParams(form) });
+    assert.equal(revoked.status, 200);
+    // The same key is the same agent, so that the session goes on.
     await callsTheTool(client);
+    assert.notEqual(authProvider.tokens()?.access_token, first);
   });
 
   test("at Cordon's own issuer a client that is not registered is told what is missing, in one sentence", async (t) => {

@@ -128,6 +128,10 @@ test("parts that contradict each other are refused", () => {
     ],
     ["admin.port", { ...base, admin: { port: 8080 } }],
     ["budgets[0]", { ...base, budgets: [{ name: "idle", per: ["agent"] }] }],
+    [
+      "budgets[0].ends_streams",
+      { ...base, budgets: [{ name: "pace", per: ["agent"], concurrent: 1, ends_streams: true }] },
+    ],
     ["budgets[0].per", { ...base, budgets: [{ name: "twice", per: ["task", "task"], concurrent: 1 }] }],
     [
       "budgets[0].match.routes[0]",
