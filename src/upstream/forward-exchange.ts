@@ -42,6 +42,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   readonly #requestBody = new BodyHash();
   readonly #responseBody = new BodyHash();
   readonly #keptBytes: KeptBytes;
+  readonly #loopTurn: () => Promise<void>;
   /** Set when the response is gathered to be redacted or filtered. */
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
@@ -64,9 +65,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #queueTimer: NodeJS.Timeout | null = null;
   #upload: Upload | null = null;
 
-  constructor(request: ForwardRequest, keptBytes: KeptBytes) {
+  constructor(request: ForwardRequest, keptBytes: KeptBytes, loopTurn: () => Promise<void>) {
     this.#request = request;
     this.#keptBytes = keptBytes;
+    this.#loopTurn = loopTurn;
     this.#response = request.response;
     this.#client = new ClientResponse(request.response);
     this.#redact = request.redact ?? [];
@@ -217,7 +219,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       return;
     }
     if (this.#kept !== null) {
-      this.#sendRedacted(this.#kept);
+      this.#endKept(this.#kept).catch((error: Error) => this.onResponseError(null, error));
       return;
     }
     if (!this.#client.ended) {
@@ -226,6 +228,14 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#end();
     }
     this.#settle(null);
+  }
+
+  /** Beside what else was answered in this turn of the event loop, in which this one may still be cut. */
+  async #endKept(kept: KeptResponse): Promise<void> {
+    await this.#loopTurn();
+    if (this.#settled) return;
+    if (this.#withheld === null) this.#sendRedacted(kept);
+    else this.#settle(this.#withheld);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {

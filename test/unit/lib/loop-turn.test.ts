@@ -9,7 +9,7 @@ test("who comes in one turn of the loop goes on after it, step by step beside th
   const walk = async (name: string): Promise<void> => {
     await turn();
     steps.push(`${name} is judged`);
-    await undefined;
+    await Promise.resolve();
     steps.push(`${name} is sent`);
   };
   const walks = [walk("one")];
