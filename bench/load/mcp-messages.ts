@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { packageRoot } from "../../src/lib/package-root.ts";
+import { toolName } from "./mcp-tools.ts";
 import type { Message } from "./stage.ts";
 import { MCP_PATH } from "./upstream.ts";
 
@@ -23,8 +24,6 @@ const META = {
 };
 /** More than a route has by itself: each open stream is a connection to the tool. */
 const TOOL_CONNECTIONS = 1500;
-
-export const toolName = (index: number): string => `search-${String(index).padStart(3, "0")}`;
 
 export function mcpRoutes(callOrigin: string, liveOrigin: string): object[] {
   const resource = { type: "mcp_tools", classification: "internal", attributes: { server: SERVER } };
@@ -76,6 +75,9 @@ export function callOf(argumentBytes: number): Message {
   const text = "to be read as it is ".repeat(argumentBytes).slice(0, argumentBytes - size());
   return message(MCP_PATH, "tools/call", { name: toolName(0), arguments: argumentsOf(text) });
 }
+
+/** Before any call: from then on the tool is pinned, and what a call says is held against its schema. */
+export const LIST_OF_CALLED: Message = message(MCP_PATH, "tools/list", {});
 
 export const listOf = (cursor?: string): Message =>
   message(LIVE_PATH, "tools/list", cursor === undefined ? {} : { cursor });

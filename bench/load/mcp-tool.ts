@@ -3,28 +3,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
-import { ONE_TOOL, TOOLS, toolName } from "./mcp-messages.ts";
+import { ONE_TOOL, TOOLS } from "./mcp-messages.ts";
+import { listAnswer, toolOf } from "./mcp-tools.ts";
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "0" } } });
 
-/** About 480 bytes each, as tools describe themselves. */
-const tools = Array.from({ length: TOOLS }, (_, index) => ({
-  name: toolName(index),
-  title: `Search collection ${index}`,
-  description: `Finds records of collection ${index} by words and filters, and tells how many match. Newest first.`,
-  inputSchema: {
-    type: "object",
-    properties: {
-      query: { type: "string", description: "Words that all occur in the record." },
-      limit: { type: "integer", minimum: 1, maximum: 100, description: "How many to tell." },
-      filters: { type: "array", items: { type: "object" } },
-    },
-    required: ["query"],
-  },
-  annotations: { readOnlyHint: true, openWorldHint: false },
-}));
-const listAnswer = (items: readonly object[]): string =>
-  JSON.stringify({ jsonrpc: "2.0", id: 1, result: { tools: items, ttlMs: 60_000, cacheScope: "private" } });
+const tools = Array.from({ length: TOOLS }, (_, index) => toolOf(index));
 const WHOLE_LIST = listAnswer(tools);
 const LIST_OF_ONE = listAnswer(tools.slice(0, 1));
 

@@ -7,13 +7,15 @@ import { failedRow, median, type Row, row } from "../rows.ts";
 import { freePort } from "../../examples/demo/free-ports.ts";
 import type { BenchAgent } from "./agents.ts";
 import { measureEvents, measureLists, measureRest, type McpBench } from "./measure-mcp-live.ts";
-import { callOf, MCP_SCOPE, mcpRoutes, writeMcpPolicyData } from "./mcp-messages.ts";
+import { callOf, LIST_OF_CALLED, MCP_SCOPE, mcpRoutes, writeMcpPolicyData } from "./mcp-messages.ts";
 import { cpus, errorOf, type Progress, proofCounter, ratios } from "./rounds.ts";
 import type { Round } from "./run-wrk.ts";
 import type { Running, Stage } from "./stage.ts";
 
 /** Each may hold fifty streams: enough for a thousand at rest with room to spare, and for the proofs of a round. */
 const AGENTS = 25;
+/** Lists before the first call; one would do. */
+const LISTS_OF_CALLED = 50;
 const TOOL = new URL("./mcp-tool.ts", import.meta.url).pathname;
 
 export async function measureMcp(stage: Stage, plan: Plan, progress: Progress): Promise<Measured> {
@@ -41,6 +43,7 @@ async function measureCalls(bench: McpBench, gateway: Running): Promise<Row[]> {
   const plain = roundsOf((seconds, count) => stage.proofRound(gateway, "batched", seconds, count, agents));
   const small = roundsOf(callsOf(stage, gateway, agents, 1024));
   const large = roundsOf(callsOf(stage, gateway, agents, 65_536));
+  const listed = await stage.messageRound(gateway, LIST_OF_CALLED, 1, LISTS_OF_CALLED, agents);
   if (plan.warmUpS > 0) {
     progress("warming up");
     for (const one of [plain, small]) await one.warmUp(plan.warmUpS);
@@ -52,7 +55,7 @@ async function measureCalls(bench: McpBench, gateway: Running): Promise<Row[]> {
     progress(`calls, pair ${pair} of ${plan.pairs}: plain ${us[0]}, 1 KB ${us[1]}, 64 KB ${us[2]} us/req`);
   }
   const named = (name: string, { rounds }: typeof small): Row[] => {
-    const error = errorOf(...plain.rounds, ...rounds);
+    const error = errorOf(listed, ...plain.rounds, ...rounds);
     if (error !== undefined) return [failedRow(name, "ratio", error)];
     const ratio = ratios(rounds, plain.rounds, ({ cpuUsPerRequest }) => cpuUsPerRequest);
     const perS = median(rounds.map(({ requestsPerS }) => requestsPerS));

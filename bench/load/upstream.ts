@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Child, ChildProcesses } from "./child-processes.ts";
 import { STREAM_MODULE } from "./install-debian.ts";
+import { listAnswer, toolOf } from "./mcp-tools.ts";
 
 /** About 200 bytes, as a small tool answers; `salary` is what the hiring policy has the gateway remove. */
 export const TOOL_ANSWER = JSON.stringify({
@@ -26,6 +27,9 @@ const CALL_ANSWER = JSON.stringify({
   id: 1,
   result: { content: [{ type: "text", text: "12 records match." }], structuredContent: { matches: 12 } },
 });
+
+/** The tool that is called, as its server lists it. */
+const LIST_ANSWER = listAnswer([toolOf(0)]);
 
 /** Takes plain HTTP on `port` and passes it to `target` over TLS with a client certificate: wrk cannot present one. */
 export interface TlsClient {
@@ -66,7 +70,10 @@ http {
   server {
     listen 127.0.0.1:${port} backlog=1024;
     large_client_header_buffers 4 16k;
-    location = ${MCP_PATH} { return 200 '${CALL_ANSWER}'; }
+    location = ${MCP_PATH} {
+      if ($http_mcp_method = "tools/list") { return 200 '${LIST_ANSWER}'; }
+      return 200 '${CALL_ANSWER}';
+    }
     location / { return 200 '${TOOL_ANSWER}'; }
   }
 }

@@ -14,6 +14,11 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** The name that changes a prototype when a careless upstream copies it. */
 const FORBIDDEN_KEY = "__proto__";
 
+/** Decimal digits that always survive a double. */
+const EXACT_DIGITS = 15;
+/** Member names of an object that are looked through one by one. */
+const FEW_NAMES = 8;
+
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
 /**
@@ -36,40 +41,54 @@ export function parseJson(bytes: Uint8Array, depthMax: number): Result<ParsedJso
   }
 }
 
-/** One pass over the text that checks what `JSON.parse` lets through. Returns the first fault. */
+/** One pass over the text, which came from UTF-8, that checks what `JSON.parse` lets through. Returns the first fault. */
 function scan(text: string, depthMax: number): Denial | null {
-  // One entry for each open container: the folded names seen in an object, or null for an array.
-  const open: (Set<string> | null)[] = [];
+  // One entry for each open container: null for an array. Names of a depth are used again: bodies have many small objects.
+  const open: (Names | null)[] = [];
+  const unused: Names[] = [];
   let at = 0;
   let expectKey = false;
+  /** The first backslash at or behind the string that is read; a string without one needs no second look. */
+  let escape = text.indexOf("\\");
   while (at < text.length) {
     const char = text.charCodeAt(at);
     if (char === 0x22) {
-      const end = endOfString(text, at);
+      if (escape !== -1 && escape < at) escape = text.indexOf("\\", at);
+      let end = text.indexOf('"', at + 1);
+      let value: string | null = null;
+      if (escape !== -1 && escape < end) {
+        end = endOfString(text, at);
+        value = end === -1 ? null : unescape(text.slice(at + 1, end));
+        // Only an escape can write half of a surrogate pair.
+        if (end !== -1 && value?.isWellFormed() !== true)
+          return deny("body.malformed", "a broken or lone-surrogate string");
+      }
       if (end === -1) return deny("body.malformed", "unterminated string");
-      const raw = text.slice(at + 1, end);
-      const value = raw.includes("\\") ? unescape(raw) : raw;
-      if (value === null || !value.isWellFormed()) return deny("body.malformed", "a broken or lone-surrogate string");
       if (expectKey) {
-        const keys = open.at(-1);
-        const fault = keys ? addKey(keys, value) : null;
+        const fault = open.at(-1)?.add(value ?? text.slice(at + 1, end)) ?? null;
         if (fault !== null) return fault;
         expectKey = false;
       }
       at = end + 1;
     } else if (char === 0x7b || char === 0x5b) {
       if (open.length >= depthMax) return deny("body.too_deep");
-      open.push(char === 0x7b ? new Set() : null);
+      open.push(char === 0x7b ? (unused.pop() ?? new Names()) : null);
       expectKey = char === 0x7b;
       at++;
     } else if (char === 0x7d || char === 0x5d) {
-      open.pop();
+      const names = open.pop();
+      if (names) unused.push(names.clear());
       expectKey = false;
       at++;
     } else if (char === 0x2c) {
-      expectKey = open.at(-1) instanceof Set;
+      expectKey = (open.at(-1) ?? null) !== null;
       at++;
     } else if (char === 0x2d || (char >= 0x30 && char <= 0x39)) {
+      const end = endOfInteger(text, at);
+      if (end !== -1) {
+        at = end;
+        continue;
+      }
       NUMBER.lastIndex = at;
       const number = NUMBER.exec(text)?.[0];
       if (number === undefined) return deny("body.malformed", "a broken number");
@@ -82,6 +101,36 @@ function scan(text: string, depthMax: number): Denial | null {
   return null;
 }
 
+/** The member names of one open object, folded. */
+class Names {
+  /** Nearly all objects have few, which are compared faster than hashed. */
+  readonly #few: string[] = [];
+  #count = 0;
+  #many: Set<string> | null = null;
+
+  add(name: string): Denial | null {
+    const folded = isFolded(name) ? name : fold(name);
+    if (folded === FORBIDDEN_KEY) return deny("body.forbidden_key", "a prototype name");
+    if (this.#has(folded)) return deny("body.duplicate_key", "a member name occurs twice, or in two spellings of case");
+    if (this.#count < FEW_NAMES) this.#few[this.#count] = folded;
+    else (this.#many ??= new Set(this.#few)).add(folded);
+    this.#count++;
+    return null;
+  }
+
+  clear(): this {
+    this.#count = 0;
+    this.#many = null;
+    return this;
+  }
+
+  #has(folded: string): boolean {
+    if (this.#many !== null) return this.#many.has(folded);
+    for (let index = 0; index < this.#count; index++) if (this.#few[index] === folded) return true;
+    return false;
+  }
+}
+
 const ASCII = /^[\u0000-\u007f]*$/;
 
 /**
@@ -92,12 +141,13 @@ function fold(key: string): string {
   return ASCII.test(key) ? key.toLowerCase() : key.toLowerCase().toUpperCase().toLowerCase();
 }
 
-function addKey(keys: Set<string>, key: string): Denial | null {
-  const folded = fold(key);
-  if (folded === FORBIDDEN_KEY) return deny("body.forbidden_key", "a prototype name");
-  if (keys.has(folded)) return deny("body.duplicate_key", "a member name occurs twice, or in two spellings of case");
-  keys.add(folded);
-  return null;
+/** Small ASCII letters, and what is no letter: a name that is its own folding, as nearly all are. */
+function isFolded(name: string): boolean {
+  for (let at = 0; at < name.length; at++) {
+    const char = name.charCodeAt(at);
+    if (char >= 0x80 || (char >= 0x41 && char <= 0x5a)) return false;
+  }
+  return true;
 }
 
 function endOfString(text: string, start: number): number {
@@ -107,6 +157,15 @@ function endOfString(text: string, start: number): number {
     else if (char === 0x22) return at;
   }
   return -1;
+}
+
+/** The end of digits that are a number as they stand and that a double carries; -1 for all others, which are looked at whole. */
+function endOfInteger(text: string, start: number): number {
+  let at = start;
+  let char = text.charCodeAt(at);
+  while (char >= 0x30 && char <= 0x39) char = text.charCodeAt(++at);
+  const isMore = char === 0x2e || char === 0x65 || char === 0x45;
+  return at === start || at > start + EXACT_DIGITS || isMore ? -1 : at;
 }
 
 function unescape(raw: string): string | null {
@@ -120,7 +179,7 @@ function unescape(raw: string): string | null {
 /** Whether parsing and printing gives back the same decimal value: 1.0 and 1e2 do, 9007199254740993 and 1e400 do not. */
 export function survives(number: string): boolean {
   // Up to 15 significant digits always survive a double; only longer or scaled numbers need the exact comparison.
-  if (number.length <= 15 && !/[eE]/.test(number)) return !/^-0(?:\.0+)?$/.test(number);
+  if (number.length <= EXACT_DIGITS && !/[eE]/.test(number)) return !/^-0(?:\.0+)?$/.test(number);
   const value = Number(number);
   if (!Number.isFinite(value) || Object.is(value, -0)) return false;
   return normalise(number) === normalise(String(value));

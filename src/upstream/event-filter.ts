@@ -1,13 +1,17 @@
-// In: the chunks of an event stream (HTML section 9.2.5), and what to do with the data of one event. Out: the same stream
-// with other data where it was changed. Trusts: nothing; no more than one event is held, and that one is bounded.
+// In: the chunks of an event stream (HTML section 9.2.5), and what to do with the data of one event. Out: the same events in
+// the one framing that all readers read alike. Trusts: nothing; no more than one event is held, and that one is bounded.
 //
-// An event that is not changed leaves byte by byte as it came, comments and empty events too.
+// What is judged must be what is read. There are readers that end a line at LF alone, others also at what Unicode calls a
+// line separator, and some drop the bytes of a byte order mark in a second encoding: to them a comment could hold data. So
+// each line leaves with LF behind it, and beside data only the fields that there are, in ASCII.
 import { type Denial, deny, type Reason } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES, type KeptBytes } from "./kept-response.ts";
 
 const CR = 0x0d;
 const LF = 0x0a;
 const BYTE_ORDER_MARK = "\ufeff";
+/** A comment or a field beside `data`. */
+const OTHER_FIELD = /^(?:event|id|retry)?:[\t\x20-\x7e]*$|^(?:event|id|retry)$/;
 
 /** Null or a denial: the event must not pass, and so nothing behind it. */
 export type FilterData = (data: Buffer) => Buffer | Denial | null;
@@ -49,10 +53,7 @@ export class EventFilter {
       if (byte === LF && this.#afterCr) {
         this.#afterCr = false;
         // The other half of the line break that ended the event before.
-        if (this.#heldBytes === 0 && from === at) {
-          out.push(chunk.subarray(at, at + 1));
-          from = at + 1;
-        }
+        if (this.#heldBytes === 0 && from === at) from = at + 1;
         continue;
       }
       this.#afterCr = byte === CR;
@@ -104,17 +105,17 @@ export class EventFilter {
     let text = raw.toString("latin1");
     if (this.#first && raw.toString("utf8").startsWith(BYTE_ORDER_MARK)) text = text.slice(3);
     this.#first = false;
-    const all = text.match(/[^\r\n]*(?:\r\n|\r|\n)/g) ?? [];
-    const lines = this.#rules.withoutIds ? all.filter((line) => !isId(line)) : all;
-    const kept = lines.length === all.length ? raw : Buffer.from(lines.join(""), "latin1");
-    const data = lines.filter(isData).map(dataOf);
-    const before = Buffer.from(data.join("\n"), "latin1");
-    if (before.length === 0) return kept;
-    const after = this.#filter(before);
+    const lines = linesOf(text).filter((line) => isData(line) || this.#mayLeave(line));
+    const before = Buffer.from(lines.filter(isData).map(dataOf).join("\n"), "latin1");
+    const after = before.length === 0 ? before : this.#filter(before);
     if (after === null) return deny("upstream.cannot_filter", "an event is not one message");
     if ("reason" in after) return after;
-    if (after === before || after.equals(before)) return kept;
-    return Buffer.from(withData(lines, after.toString("latin1")), "latin1");
+    const written = after === before || after.equals(before) ? lines : withData(lines, after.toString("latin1"));
+    return Buffer.from(`${written.join("\n")}\n`, "latin1");
+  }
+
+  #mayLeave(line: string): boolean {
+    return line === "" || (OTHER_FIELD.test(line) && !(this.#rules.withoutIds && isId(line)));
   }
 
   #tooLarge(): Denial {
@@ -122,32 +123,26 @@ export class EventFilter {
   }
 }
 
+/** Without their ends; the last one is empty, since it ends the event. */
+function linesOf(event: string): string[] {
+  return event.split(/\r\n|\r|\n/).slice(0, -1);
+}
+
 function isId(line: string): boolean {
-  return /^id(?=[:\r\n])/.test(line);
+  return /^id(?:$|:)/.test(line);
 }
 
 function isData(line: string): boolean {
-  return /^data(?=[:\r\n])/.test(line);
+  return /^data(?:$|:)/.test(line);
 }
 
 function dataOf(line: string): string {
-  return line.replace(/^data:? ?/, "").replace(/(?:\r\n|\r|\n)$/, "");
+  return line.replace(/^data:? ?/, "");
 }
 
 /** The other fields stay where they are; the new data stands where the first line of the old one stood. */
-function withData(lines: readonly string[], data: string): string {
-  let out = "";
-  let written = false;
-  for (const line of lines) {
-    if (!isData(line)) out += line;
-    else if (!written) {
-      const end = /(?:\r\n|\r|\n)$/.exec(line)?.[0] ?? "\n";
-      out += data
-        .split("\n")
-        .map((part) => `data: ${part}${end}`)
-        .join("");
-      written = true;
-    }
-  }
-  return out;
+function withData(lines: readonly string[], data: string): string[] {
+  const first = lines.findIndex(isData);
+  const instead = data.split("\n").map((part) => `data: ${part}`);
+  return lines.flatMap((line, at) => (at === first ? instead : isData(line) ? [] : [line]));
 }

@@ -202,9 +202,9 @@ describe("lists on a route of kind mcp", { timeout: 60_000 }, () => {
       // Cut in the middle of an item, and its event ended by three kinds of line break.
       [
         ["event: message\r\nid: 2\r\ndata: " + listed.slice(0, half), `${listed.slice(half)}\r`, "\n\r\n"],
-        `event: message\r\nid: 2\r\ndata: ${cut("tools", [ECHO])}\r\n\r\n`,
+        `event: message\nid: 2\ndata: ${cut("tools", [ECHO])}\n\n`,
       ],
-      [[`data:${listed}\r\r`], `data: ${cut("tools", [ECHO])}\r\r`],
+      [[`data:${listed}\r\r`], `data: ${cut("tools", [ECHO])}\n\n`],
       [
         [`data: ${listed.slice(0, listed.indexOf(","))}\ndata: ${listed.slice(listed.indexOf(","))}\n\n`],
         `data: ${cut("tools", [ECHO]).replace(",", "\ndata: ,")}\n\n`,
@@ -233,6 +233,19 @@ describe("lists on a route of kind mcp", { timeout: 60_000 }, () => {
     assert.equal(answer.headers["etag"], undefined);
     assert.doesNotMatch(answer.text, /get-env|args-prompt/);
     assert.match(answer.text, /"tools": \[\{ "name":"echo"/);
+  });
+
+  test("no line of an event that only some readers take for data hides a list", async () => {
+    const hidden = listOf("tools", [ENV]);
+    // The SDK's reader drops a byte order mark that is encoded twice; others end a line at each of these, or at LF alone.
+    const lines = [`\u00ef\u00bb\u00bfdata: ${hidden}`, `: \u2028data: ${hidden}`, `event: x\vdata: ${hidden}`];
+    for (const line of lines) {
+      answers(`${line}\ndata: ${listOf("tools", [ECHO])}\n\n`, EVENTS);
+      assert.equal((await list("tools/list")).text, `data: ${listOf("tools", [ECHO])}\n\n`);
+    }
+    const [head, tail] = listOf("tools", [ECHO]).split("[") as [string, string];
+    answers(`data: ${head}[\r{"name": "get-env"},\ndata: ${tail}\n\n`, EVENTS);
+    assert.equal((await list("tools/list")).text, `data: ${head}[\ndata: ${tail}\n\n`);
   });
 
   test("an event that could be read in two ways ends the stream before it", async () => {

@@ -167,3 +167,14 @@ test("an object with a name twice is never accepted, however the name is written
     }),
   );
 });
+
+test("of an object with any number of names none may come again, and the next object begins with none", () => {
+  for (const count of [1, 7, 8, 9, 10, 40]) {
+    const names = Array.from({ length: count }, (_, index) => `"name-${index}":${index}`);
+    const whole = `{${names.join(",")}}`;
+    assert.equal(reasonOf(`[${whole},${whole},{"x":${whole}}]`), "", String(count));
+    for (const index of [0, Math.floor(count / 2), count - 1]) {
+      assert.equal(reasonOf(`[${whole},{${names.join(",")},"Name-${index}":0}]`), "body.duplicate_key", `${count}`);
+    }
+  }
+});

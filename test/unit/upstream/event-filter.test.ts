@@ -50,15 +50,36 @@ test("a stream is filtered the same however it is cut into chunks", () => {
   );
 });
 
-test("what is not changed leaves as it came, and what has no end is dropped", () => {
-  const whole = "\ufeff: hello\n\nid: 1\r\ndata: x\r\n\r\nevent: e\rdata:\r\r\n";
-  assert.equal(run(Buffer.from(`${whole}data: y\n`)), whole);
+test("lines that are not changed leave as they came, each with LF behind it, and what has no end is dropped", () => {
+  const whole = "\ufeff: hello\n\nid: 1\r\ndata: x\r\n\r\nevent: e\rdata:\r\r\ndata:é\ndata\n\n";
+  assert.equal(
+    run(Buffer.from(`${whole}data: y\n`)),
+    ": hello\n\nid: 1\ndata: x\n\nevent: e\ndata:\n\ndata:é\ndata\n\n",
+  );
+});
+
+test("a line that some readers take for data and others do not never leaves", () => {
+  const odd = [
+    // A byte order mark, encoded twice: eventsource-parser drops it.
+    "\u00ef\u00bb\u00bfdata: hidden",
+    // Python's splitlines ends a line at each of these.
+    ...["\u2028", "\u2029", "\u0085", "\v", "\f", "\x1c", "\x1d", "\x1e"].map((end) => `: c${end}data: hidden`),
+    "event: e\u2028data: hidden",
+    "id: 1\0data: hidden",
+    "hidden: x",
+    "hidden",
+    "Data: hidden",
+    " data: hidden",
+  ];
+  for (const line of odd) assert.equal(run(Buffer.from(`${line}\ndata: x\n\n`)), "data: x\n\n", JSON.stringify(line));
+  // To a reader that knows LF alone the second line would go on in the first one.
+  assert.equal(run(Buffer.from("data: [1,\r: 2,\ndata: 3]\n\n")), "data: [1,\n: 2,\ndata: 3]\n\n");
 });
 
 test("changed data stands in the place of the old, and the other fields stay", () => {
   assert.equal(
     run(Buffer.from("id: 1\r\ndata:change\r\nretry: 5\r\n\r\n")),
-    "id: 1\r\ndata: one\r\ndata: two\r\nretry: 5\r\n\r\n",
+    "id: 1\ndata: one\ndata: two\nretry: 5\n\n",
   );
   assert.equal(
     run(Buffer.from("\ufeffdata: change\n\n")),
