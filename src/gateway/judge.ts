@@ -149,6 +149,9 @@ export async function judge(
     if (full === null) x.bodyBytes += bytes;
     return full;
   };
+  // Not before the caller is proven: what breaks off in this very turn has its name in the log. From here on what came
+  // in the same turn of the event loop goes on beside it, step by step.
+  await s.beginTurn();
   const body = await readAction(route, headers, request, upgrade, beforeBody, hold);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;

@@ -61,8 +61,6 @@ export async function runExchange(
     x,
     request.socket,
     async () => {
-      // What came in the same turn of the event loop goes on beside it, step by step.
-      await s.beginTurn();
       const early = standsBehind(request, response) ? await awaitTurn(request, response) : null;
       if (early !== null) {
         answer(s, x, { denial: early }, request, response, expectsContinue);
