@@ -1,7 +1,6 @@
 // In: one judged exchange. Out: undici's callbacks turned into a streamed response and one outcome.
 // Trusts: undici's order of callbacks; nothing that the tool sends.
 import type { ServerResponse } from "node:http";
-import { performance } from "node:perf_hooks";
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { type Denial, deny } from "../errors.ts";
@@ -242,9 +241,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   /** Beside what else was answered in this turn of the event loop, in which this one may still be cut. */
   async #endKept(kept: KeptResponse): Promise<void> {
     await this.#loopTurn();
-    if (this.#settled) return;
-    if (this.#withheld === null) this.#sendRedacted(kept);
-    else this.#settle(this.#withheld);
+    if (this.#withheld === null && !this.#settled) this.#sendRedacted(kept);
+    else if (!this.#settled) this.#settle(this.#withheld);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
