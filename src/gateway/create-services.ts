@@ -24,6 +24,7 @@ import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
+import type { LabelGate } from "./label-gate.ts";
 import { limitLines } from "./limit-lines.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
@@ -41,11 +42,12 @@ export function createServices(given: {
   readonly clock: Clock;
   readonly containment: ContainmentGate;
   readonly revocations: RevocationGate;
+  readonly labels: LabelGate;
   readonly tools: ToolGate;
   readonly recorder: Recorder;
   readonly notify: (message: FromThread) => void;
 }): Services {
-  const { start, clock, containment, revocations, tools, recorder, notify } = given;
+  const { start, clock, containment, revocations, labels, tools, recorder, notify } = given;
   const { config, thread } = start;
   const service = (level: "warn" | "error", message: string): void =>
     notify({ type: "service", level, message, fields: { thread: String(thread) } });
@@ -67,6 +69,7 @@ export function createServices(given: {
       start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
     ),
     revocations,
+    labels,
     tools,
     pages: new KeptPages(),
     sessions: createSessionBinding(start.shared.sessionKey),

@@ -6,7 +6,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport, StreamableHTTPError } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { type CreateMessageRequest, CreateMessageRequestSchema, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
-import { mcpRoute } from "../fixtures/mcp-route.ts";
+import { mcpRoute, type RpcError } from "../fixtures/mcp-route.ts";
 import { startTestGateway, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 
 describe("a public MCP client and server through the gateway", { timeout: 60_000 }, () => {
@@ -30,13 +30,16 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
     await server.close();
   });
 
-  async function connect(by: TestAgent): Promise<{ client: Client; transport: StreamableHTTPClientTransport }> {
+  async function connect(
+    by: TestAgent,
+    send: (url: string, init: RequestInit) => Promise<Response> = fetch,
+  ): Promise<{ client: Client; transport: StreamableHTTPClientTransport }> {
     const prove: typeof fetch = async (input, init) => {
       const url = input instanceof Request ? input.url : String(input);
       const method = init?.method ?? "GET";
       const headers = new Headers(init?.headers);
       for (const [name, value] of Object.entries(await by.headers(url, method))) headers.set(name, value);
-      const answer = await fetch(url, { ...init, headers });
+      const answer = await send(url, { ...init, headers });
       answers.push(`${method} ${answer.status} ${answer.headers.get("content-type") ?? ""}`);
       return answer;
     };
@@ -46,8 +49,14 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
     return { client: made, transport: opened };
   }
 
-  const isDenied = (error: unknown): boolean =>
-    error instanceof StreamableHTTPError && error.code === 403 && error.message.includes('"code":"access_denied"');
+  /** The client shows a refusal as the text of its error: there a model finds the code, and whoever asks the request's id. */
+  function isDenied(error: unknown): boolean {
+    if (!(error instanceof StreamableHTTPError) || error.code !== 403) return false;
+    const { jsonrpc, id, error: told } = JSON.parse(error.message.slice(error.message.indexOf("{"))) as RpcError;
+    assert.deepEqual([jsonrpc, typeof id, told.code, told.data.code], ["2.0", "number", -32_003, "access_denied"]);
+    assert.match(told.data.request_id, /^[\w-]+$/);
+    return true;
+  }
 
   test("it initializes, and sees the tools that it may call and no other", async () => {
     assert.equal(client.getServerVersion()?.name, "mcp-servers/everything");
@@ -113,6 +122,32 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
     assert.match(JSON.stringify(result.content), /sampled-here/);
   });
 
+  test("a call whose stream breaks is resumed by it with Last-Event-ID, and its result comes", async () => {
+    let asked: string | null = null;
+    let broken: Promise<unknown> | undefined;
+    const other = await connect(agent, async (url, init) => {
+      asked ??= new Headers(init.headers).get("last-event-id");
+      // What was missed is all there by then: the server's store sends again, and goes on with nothing.
+      if (asked !== null) await broken;
+      const answer = await fetch(url, init);
+      const isCall = typeof init.body === "string" && init.body.includes("tools/call");
+      if (broken !== undefined || !isCall) return answer;
+      const [seen, whole] = (answer.body as ReadableStream<Uint8Array>).tee();
+      broken = new Response(whole).text();
+      return new Response(ReadableStream.from(breakAfterFirst(seen)), answer);
+    });
+    const call = { name: "trigger-long-running-operation", arguments: { duration: 0.2, steps: 2 } };
+    const result = await other.client.callTool(call, undefined, { onprogress: () => undefined });
+    assert.match(JSON.stringify(result.content), /operation completed/);
+    assert.match(String(asked), /^[0-9a-f-]{36}$/, "the server's own event id");
+    assert.match(
+      String(await broken),
+      /operation completed/,
+      "the first stream had it too, and the client did not see it",
+    );
+    await other.client.close();
+  });
+
   test("a call is cancelled with its own notification", async () => {
     const abort = new AbortController();
     const call = { name: "trigger-long-running-operation", arguments: { duration: 30, steps: 300 } };
@@ -159,3 +194,11 @@ describe("a public MCP client and server through the gateway", { timeout: 60_000
     await ended.client.close();
   });
 });
+
+/** As much as one read gives, and then the connection is gone. */
+async function* breakAfterFirst(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    yield chunk;
+    throw new Error("the connection broke");
+  }
+}
