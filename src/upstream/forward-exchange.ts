@@ -15,6 +15,7 @@ import {
   requestHeaders,
   responseHeaders,
   trailerFields,
+  withPair,
 } from "./header-rules.ts";
 import { EventFilter } from "./event-filter.ts";
 import { EventPassage } from "./event-passage.ts";
@@ -42,7 +43,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   readonly #requestBody = new BodyHash();
   readonly #responseBody = new BodyHash();
   readonly #keptBytes: KeptBytes;
-  readonly #loopTurn: () => Promise<void>;
   /** Set when the response is gathered to be redacted or filtered. */
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
@@ -65,10 +65,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   #queueTimer: NodeJS.Timeout | null = null;
   #upload: Upload | null = null;
 
-  constructor(request: ForwardRequest, keptBytes: KeptBytes, loopTurn: () => Promise<void>) {
+  constructor(request: ForwardRequest, keptBytes: KeptBytes) {
     this.#request = request;
     this.#keptBytes = keptBytes;
-    this.#loopTurn = loopTurn;
     this.#response = request.response;
     this.#client = new ClientResponse(request.response);
     this.#redact = request.redact ?? [];
@@ -108,7 +107,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   dispatch(): void {
     const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
-    const own = target.credential === null ? identity : withCredential(identity, target.credential);
+    const own = target.credential === null ? identity : withPair(identity, target.credential);
     const headers = requestHeaders(rawHeaders, own, mayRedact === true || this.#redact.length > 0);
     this.#dispatched = true;
     target.pool.dispatch(
@@ -220,10 +219,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: ParsedHeaders): void {
     this.#giveTurnBack();
     if (this.#settled) return;
-    if (this.#withheld !== null) {
-      this.#settle(this.#withheld);
-      return;
-    }
+    if (this.#withheld !== null) return this.#settle(this.#withheld);
     if (this.#kept !== null) {
       this.#endKept(this.#kept).catch((error: Error) => this.onResponseError(null, error));
       return;
@@ -240,7 +236,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   /** Beside what else was answered in this turn of the event loop, in which this one may still be cut. */
   async #endKept(kept: KeptResponse): Promise<void> {
-    await this.#loopTurn();
+    await this.#keptBytes.turn();
     if (this.#withheld === null && !this.#settled) this.#sendRedacted(kept);
     else if (!this.#settled) this.#settle(this.#withheld);
   }
@@ -394,10 +390,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       upstreamMs: this.#upstreamMs,
     });
   }
-}
-
-function withCredential(identity: HeaderPairs, credential: readonly [string, string]): HeaderPairs {
-  return [...identity.filter(([name]) => name !== credential[0]), credential];
 }
 
 function flushUnlessWritten(client: ClientResponse, body: BodyHash): void {

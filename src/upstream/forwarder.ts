@@ -6,7 +6,6 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { UpstreamConfig } from "../config/schema.ts";
 import type { Denial } from "../errors.ts";
-import { createLoopTurn } from "../lib/loop-turn.ts";
 import type { FilterData } from "./event-filter.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
@@ -110,11 +109,10 @@ export interface Forwarder {
 export function createForwarder(options: ForwarderOptions = {}): Forwarder {
   const targets = createTargetFactory(options.onSocketEvent);
   const keptBytes = new KeptBytes();
-  const loopTurn = createLoopTurn();
   return {
     prepare: targets.prepare,
     send: (request) => {
-      const exchange = new ForwardExchange(request, keptBytes, loopTurn);
+      const exchange = new ForwardExchange(request, keptBytes);
       exchange.start();
       return exchange;
     },
