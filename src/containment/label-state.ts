@@ -48,7 +48,7 @@ export const LABELS_OF_SESSION_MAX = 16;
 /** Each thread holds all of them, some 500 bytes each: as many as agents that one issuer is measured with. */
 export const LABELLED_SESSIONS_MAX = 100_000;
 
-const NONE: LabelsInForce = Object.freeze({ labels: Object.freeze([]), untilMs: Number.POSITIVE_INFINITY });
+export const NO_LABELS: LabelsInForce = Object.freeze({ labels: Object.freeze([]), untilMs: Number.POSITIVE_INFINITY });
 
 export function labelRefsOf({ refs, claims }: Pick<Agent, "refs" | "claims">): LabelRefs {
   const { issuer, type, id } = claims.principal;
@@ -82,7 +82,7 @@ export function createLabelState(): LabelState {
     find: ({ chain, task }) => byChain.get(chain)?.get(task),
 
     of({ chain, task }, nowMs) {
-      if (size === 0) return NONE;
+      if (size === 0) return NO_LABELS;
       const ends = new Map<string, number>();
       for (const entries of [byChain.get(chain), byTask.get(task)]) {
         for (const { labels, untilMs } of entries?.values() ?? []) {
@@ -90,7 +90,7 @@ export function createLabelState(): LabelState {
           for (const label of labels) ends.set(label, Math.max(ends.get(label) ?? 0, untilMs));
         }
       }
-      return ends.size === 0 ? NONE : { labels: [...ends.keys()].toSorted(), untilMs: Math.min(...ends.values()) };
+      return ends.size === 0 ? NO_LABELS : { labels: [...ends.keys()].toSorted(), untilMs: Math.min(...ends.values()) };
     },
 
     entries: () => [...byChain.values()].flatMap((entries) => [...entries.values()]),

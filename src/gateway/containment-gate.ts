@@ -2,7 +2,7 @@
 // A thread never judges by an old state: where the shared epoch is ahead, it first reads what the supervisor has sent.
 import { type ContainmentState, type ContainmentVerdict, ENTRIES_MAX } from "../containment/containment-state.ts";
 import type { EpochWords } from "../containment/epoch.ts";
-import type { LabelRefs, LabelsInForce } from "../containment/label-state.ts";
+import { labelRefsOf, type LabelsInForce, NO_LABELS } from "../containment/label-state.ts";
 import type { ContainmentDelta } from "../containment/state.ts";
 import { type Denial, deny } from "../errors.ts";
 import type { Agent, ContainmentRefs } from "../token/agent.ts";
@@ -18,8 +18,10 @@ export interface ContainmentGate {
    * it is contained, or was told to the supervisor before. `full`: there is no room for one more, and nothing changed.
    */
   containHere(agentId: string, mode: "quarantined" | "blocked"): "new" | "known" | "full";
-  /** The labels of a session; null where a change has not arrived. `everywhere`: every thread reads them before it judges. */
-  labelsOf(refs: LabelRefs): (LabelsInForce & { readonly everywhere: boolean }) | null;
+  /** The labels of its session; null where a change has not arrived. */
+  labelsOf(agent: Agent): LabelsInForce | null;
+  /** Every thread reads what is known here before it judges. */
+  readonly isEverywhere: boolean;
   /** What has run out. */
   forgetLabels(): void;
 }
@@ -76,11 +78,14 @@ export function createContainmentGate(options: {
       }
       return result;
     },
-    labelsOf(refs) {
+    labelsOf(agent) {
       if (isBehind()) return null;
-      const inForce = state.labels.of(refs, nowMs());
+      // Nearly always nobody has any, and then nothing is made of the agent's names.
+      return state.labels.size === 0 ? NO_LABELS : state.labels.of(labelRefsOf(agent), nowMs());
+    },
+    get isEverywhere() {
       // A change that is posted and not published yet is known here, and perhaps nowhere else.
-      return { ...inForce, everywhere: epoch.current() >= state.epoch };
+      return epoch.current() >= state.epoch;
     },
     forgetLabels: () => state.labels.forget(nowMs()),
     containHere(agentId, mode) {

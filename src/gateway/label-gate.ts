@@ -46,16 +46,15 @@ export function createLabelGate(options: {
 
   return {
     see(agent) {
-      const inForce = containment.labelsOf(labelRefsOf(agent));
+      const inForce = containment.labelsOf(agent);
       if (inForce === null) return null;
       if (inForce.labels.length > 0) extend(agent, inForce);
       return withLabels(agent, inForce.labels);
     },
 
     give(agent, labels, by) {
-      const inForce = containment.labelsOf(labelRefsOf(agent));
-      const known = inForce !== null && inForce.everywhere && labels.every((label) => inForce.labels.includes(label));
-      if (known) return null;
+      const inForce = containment.labelsOf(agent)?.labels ?? [];
+      if (containment.isEverywhere && labels.every((label) => inForce.includes(label))) return null;
       serial += 1;
       const own = serial;
       const { promise, resolve } = Promise.withResolvers<Denial | null>();

@@ -67,7 +67,8 @@ export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
     if (exchange.streaming && now.timeMs >= now.streamsEndMs(exchange.agent)) return deny("stream.cut_expired");
     if (!exchange.streaming && !exchange.uploads) return null;
     const labels = now.labelsOf(exchange.agent);
-    const isLabelled = labels?.join(" ") !== exchange.labels?.join(" ");
+    // Mostly the same list, that of a session without any.
+    const isLabelled = labels !== exchange.labels && labels?.join(" ") !== exchange.labels?.join(" ");
     if (isLabelled || (exchange.streaming && exchange.revision !== now.revision)) {
       exchange.labels = labels;
       if (exchange.streaming) exchange.revision = now.revision;

@@ -12,8 +12,10 @@ const labelled = new WeakMap<Agent, Labelled>();
 
 /** `labels` are sorted. Without any it is the agent itself. */
 export function withLabels(agent: Agent, labels: readonly string[]): Agent {
+  const before = agent.claims.session.labels ?? [];
+  if (labels.length === 0 && before.length === 0) return agent;
   const key = labels.join(" ");
-  if (key === (agent.claims.session.labels ?? []).join(" ")) return agent;
+  if (key === before.join(" ")) return agent;
   const known = labelled.get(agent);
   if (known?.key === key) return known.agent;
   const claims = { ...agent.claims, session: { ...agent.claims.session, labels } };

@@ -10,6 +10,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { packageRoot } from "../../src/lib/package-root.ts";
 import {
+  cutText,
   EVENTS,
   JSON_TYPE,
   type JudgingGateway,
@@ -173,6 +174,19 @@ describe("labels of a session", { timeout: 90_000 }, () => {
       ],
     );
     assert.match(String(records[0]?.["by"]), /^policy:/);
+  });
+
+  test("an event whose label finds no room ends its stream instead, and what came before it has left", async () => {
+    const agent = await j.g.agent(newSession());
+    const names = Array.from({ length: 16 }, (_, index) => `l${index}`);
+    const [first, second] = [JSON.stringify({ do: "label", labels: names }), LABELLED];
+    const sends = j.nextAnswer();
+    const stream = await openStream(agent, j.http);
+    const [answer, read] = [await sends, readerOf(stream)];
+    answer.write(`data: ${first}\n\ndata: ${second}\n\ndata: 1\n\n`);
+    assert.equal(await read(`data: ${first}\n\n`), `data: ${first}\n\n`);
+    assert.equal(await cutText(stream), "");
+    assert.equal((await j.accessLine(stream))["reason"], "response.labels_full");
   });
 
   test("an operator sees labels and removes them by chain or by task, and the removal is recorded", async () => {
