@@ -235,6 +235,8 @@ export const REASONS = {
 
   // response: what policy says of the tool's answer; where a request was sent, the tool has acted
   "response.denied": withheld(403, "The tool has answered, and policy withholds its answer."),
+  "response.labels_full": withheld(502, "The tool has answered, and what its answer is called cannot be remembered."),
+  "response.not_labelled": withheld(502, "The tool has answered, and what its answer is called could not be written."),
   "response.not_judged": withheld(502, "The tool's answer cannot be judged as policy asks."),
 
   // stream: an event stream or tunnel that is not opened, or was cut

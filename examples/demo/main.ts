@@ -8,6 +8,7 @@ import { AGENT_STEPS } from "./steps/agent-steps.ts";
 import { CONTAINMENT_STEPS } from "./steps/containment-steps.ts";
 import { logStep } from "./steps/log-step.ts";
 import { mcpDriftStep } from "./steps/mcp-drift-step.ts";
+import { mcpTaintStep } from "./steps/mcp-taint-step.ts";
 import { MCP_STEPS } from "./steps/mcp-step.ts";
 import { POLICY_STEPS } from "./steps/policy-steps.ts";
 import { TOKEN_STEPS } from "./steps/token-steps.ts";
@@ -18,6 +19,7 @@ const STEPS: readonly Step[] = [
   ...TOKEN_STEPS,
   ...AGENT_STEPS,
   ...MCP_STEPS,
+  mcpTaintStep,
   mcpDriftStep,
   ...POLICY_STEPS,
   ...CONTAINMENT_STEPS,

@@ -144,13 +144,17 @@ async function start(keep: boolean, closers: (() => unknown)[], close: () => Pro
   };
 }
 
-/** A copy of the policies to edit, and their data with both jobs open and the tool of the demo's own MCP server. */
+/** A copy of the policies to edit, and their data with both jobs open and the tools of the demo's own MCP server. */
 async function preparePolicy(folder: string): Promise<{ folder: string | undefined; data: string; missing: string }> {
   const source = join(packageRoot(import.meta.url), "policies");
   const file = join(folder, "policy-data.json");
   const data = JSON.parse(readFileSync(join(source, "data.json"), "utf8")) as { mcp: Record<string, unknown> };
   const open = { open: true, closes_at: "2036-01-01T00:00:00Z" };
-  const mcp = { ...data.mcp, [NOTES]: { tools: { "read-note": { purposes: ["assist"] } } } };
+  const tools = {
+    "read-note": { purposes: ["assist"], foreign: true },
+    "keep-note": { purposes: ["assist"], writes: true },
+  };
+  const mcp = { ...data.mcp, [NOTES]: { tools } };
   writeFileSync(file, JSON.stringify({ ...data, mcp, jobs: { J42: open, J43: open } }, null, 2));
   const opa = await locateOpa();
   if (!opa.ok) return { folder: undefined, data: file, missing: opa.error };

@@ -3,7 +3,7 @@
 # description: |
 #   The entry point of Cordon. It merges what every package under `rules` says:
 #   `allow` (true), `deny` (a set of reasons), `redact` (a set of JSON pointers),
-#   `containment`, `alert` and `max_response_bytes`. A single deny overrides every allow,
+#   `containment`, `alert`, `max_response_bytes` and `judge_response` (true). A single deny overrides every allow,
 #   and where nothing allows the answer is deny. Add a package under `rules` and it counts.
 package cordon
 
@@ -41,9 +41,9 @@ else := [] if allowed
 
 else := [{"code": "policy.no_rule_allows"}]
 
-obligations := object.union_n([redact, containment, alert, response_cap])
+obligations := object.union_n([redact, containment, alert, response_cap, judge_response])
 
-# Redaction and the cap belong to an answer; containment and alerts also to a refusal.
+# Redaction, the cap and the judgement belong to an answer; containment and alerts also to a refusal.
 default redact := {}
 
 redact := {"redact": pointers} if {
@@ -65,6 +65,14 @@ response_cap := {"max_response_bytes": min(caps)} if {
 }
 
 caps contains data.rules[_].max_response_bytes
+
+default judge_response := {}
+
+judge_response := {"judge_response": true} if {
+	allowed
+	some name
+	data.rules[name].judge_response == true
+}
 
 default containment := {}
 

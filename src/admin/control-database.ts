@@ -34,6 +34,10 @@ const MIGRATIONS: readonly string[] = [
      route TEXT NOT NULL, name TEXT NOT NULL, pinned TEXT, seen TEXT, vanished INTEGER NOT NULL CHECK (vanished IN (0, 1)),
      at_ms INTEGER NOT NULL, vanished_ms INTEGER NOT NULL, changed_by TEXT NOT NULL,
      PRIMARY KEY (route, name), CHECK (pinned IS NOT NULL OR seen IS NOT NULL)) STRICT;`,
+  // "labels" is a JSON list of texts.
+  `CREATE TABLE session_label (
+     chain TEXT NOT NULL, task TEXT NOT NULL, labels TEXT NOT NULL, until_ms INTEGER NOT NULL,
+     changed_by TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (chain, task)) STRICT;`,
 ];
 
 /** Throws when the file cannot be opened or written, or when a newer version of Cordon wrote it. */

@@ -3,6 +3,7 @@
 import type { PinMode, ToolState } from "../action/mcp/tool-pins.ts";
 import type { BrokerCall } from "../broker/broker-calls.ts";
 import type { ContainmentEntry, Level, Mode } from "../containment/state.ts";
+import type { LabelEntry } from "../containment/label-state.ts";
 import type { ContainmentChange } from "../containment/validate-change.ts";
 import type { Result } from "../lib/result.ts";
 import type { PolicyRevision } from "../policy/decision.ts";
@@ -149,6 +150,9 @@ export interface ControlPlane {
   containments(): readonly ContainmentEntry[];
   /** Newest first, at most `limit` lines, only epochs below `beforeEpoch` where given. */
   containmentHistory(limit: number, beforeEpoch?: number): readonly ContainmentHistoryLine[];
+  labels(): readonly LabelEntry[];
+  /** Of every session whose chain or task this is. Resolves with how many when no thread enforces them and the disk knows. */
+  removeLabels(id: string): Promise<Result<number, string>>;
   /** Asks the embedded issuer; refuses with a problem where none is configured, or while it is away. */
   readonly issuer: BrokerCall;
   /** Of each route that pins tools. */

@@ -169,6 +169,14 @@ export const ACCEPT_BODY = shape(
   ["tool", "digest"],
 );
 
+/** `<issuer> <session.id>`, or a task's id, its principal's issuer, and `type:id`; each part has at most as many characters. */
+const labelled = { type: "string", minLength: 1, maxLength: 4 * ID_CHARS_MAX };
+export const LABELS = shape({
+  sessions: list(shape({ chain: text, task: text, labels: list(text), by: text, at: time, until: time })),
+});
+export const REMOVE_LABELS_BODY = shape({ id: labelled, reason });
+export const LABELS_REMOVED = shape({ sessions: whole });
+
 const operator = { name: text, role: { type: "string", enum: ROLES }, created_at: time, created_by: text };
 export const OPERATOR = shape(operator);
 export const OPERATORS = shape({ operators: list(OPERATOR) });

@@ -9,6 +9,7 @@ import { addContainmentRoutes, addOperatorRoutes, addPolicyRoutes } from "./chan
 import type { ControlPlane } from "./control-plane.ts";
 import { createFailedAttempts } from "./failed-attempts.ts";
 import { addApplicationRoutes, addKeyRoutes, addRevocationRoutes } from "./issuer-routes.ts";
+import { addLabelRoutes } from "./label-routes.ts";
 import { may, type Operators, type Permission } from "./operators.ts";
 import { invalidRequest, PROBLEM_TYPE, type Problem, problemDocument, sendProblem } from "./problem.ts";
 import { addReadRoutes } from "./read-routes.ts";
@@ -108,6 +109,7 @@ export async function createAdminServer(options: AdminServerOptions): Promise<Ad
       addApplicationRoutes(v1, context);
       addRevocationRoutes(v1, context);
       addToolRoutes(v1, context);
+      addLabelRoutes(v1, context);
     },
     { prefix: "/v1" },
   );

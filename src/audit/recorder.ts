@@ -14,6 +14,7 @@ export interface AuditEvent {
     | "operator"
     | "denied"
     | "containment"
+    | "label"
     | "policy"
     | "tools"
     | "denials"

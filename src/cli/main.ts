@@ -14,6 +14,7 @@ import { register as registerLaunch } from "./launch-command.ts";
 import { register as registerPolicy } from "./policy-commands.ts";
 import { register as registerQuickstart } from "./quickstart-command.ts";
 import { register as registerStart } from "./start-command.ts";
+import { register as registerLabels } from "./labels-commands.ts";
 import { register as registerTools } from "./tools-commands.ts";
 import { register as registerVerify } from "./verify-command.ts";
 
@@ -55,6 +56,7 @@ function createProgram(): Command {
     registerPolicy,
     registerControl,
     registerIssuer,
+    registerLabels,
     registerTools,
     registerAudit,
     registerVerify,

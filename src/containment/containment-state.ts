@@ -1,6 +1,7 @@
 // In: a numbered snapshot, numbered deltas, and the references of one agent. Out: the mode in force, strictest first.
 // Trusts: the supervisor that numbered them. A missing number is a gap, never guessed over. One instance per thread.
 import type { ContainmentRefs } from "../token/agent.ts";
+import { createLabelState, type LabelState } from "./label-state.ts";
 import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level, Mode } from "./state.ts";
 
 /** The mode in force for one agent; `entry` is what caused it. `reason` is there exactly when `mode` is `blocked`. */
@@ -23,6 +24,8 @@ export interface ContainmentState {
   find(level: Level, id: string): ContainmentEntry | undefined;
   /** Entries in force. */
   readonly size: number;
+  /** Of sessions; changed by `load` and `apply` alone, but for what has run out. */
+  readonly labels: LabelState;
 }
 
 /** Each thread holds all of them, a few hundred bytes each. A policy adds none beyond; what it asks for is refused. */
@@ -54,12 +57,14 @@ export function createContainmentState(): ContainmentState {
   let epoch = 0;
   let total = 0;
   let byLevel = emptyLevels();
+  const labels = createLabelState();
 
   function recount(): void {
     total = byLevel.token.size + byLevel.agent.size + byLevel.task.size + byLevel.chain.size;
   }
 
   return {
+    labels,
     get epoch() {
       return epoch;
     },
@@ -69,16 +74,21 @@ export function createContainmentState(): ContainmentState {
       const next = emptyLevels();
       for (const entry of snapshot.entries) next[entry.level].set(entry.id, entry);
       byLevel = next;
+      labels.clear();
+      for (const entry of snapshot.labels ?? []) labels.set(entry);
       epoch = snapshot.epoch;
       recount();
       return "loaded";
     },
 
     apply(delta) {
-      const { set, release } = delta;
-      if (delta.epoch !== epoch + 1 || (set === undefined) === (release === undefined)) return "gap";
+      const { set, release, label, unlabel } = delta;
+      const changes = [set, release, label, unlabel].filter((change) => change !== undefined);
+      if (delta.epoch !== epoch + 1 || changes.length !== 1) return "gap";
       if (set !== undefined) byLevel[set.level].set(set.id, set);
       if (release !== undefined) byLevel[release.level].delete(release.id);
+      if (label !== undefined) labels.set(label);
+      if (unlabel !== undefined) labels.remove(unlabel);
       epoch = delta.epoch;
       recount();
       return "applied";

@@ -1,4 +1,5 @@
 // In: nothing; types only. Out: the vocabulary of containment.
+import type { LabelEntry, LabelRefs } from "./label-state.ts";
 
 export type Level = "token" | "agent" | "task" | "chain";
 
@@ -18,15 +19,19 @@ export interface ContainmentEntry {
   readonly atMs: number;
 }
 
-/** One numbered change, as it is broadcast to the data threads. */
+/** One numbered change, as it is broadcast to the data threads. Exactly one of the four. */
 export interface ContainmentDelta {
   readonly epoch: number;
   /** The entry that is in force from this epoch on, or the key of the one that was released. */
   readonly set?: ContainmentEntry;
   readonly release?: { readonly level: Level; readonly id: string };
+  /** Labels of a session that are in force from this epoch on, or whose they were. They share the numbers of containment. */
+  readonly label?: LabelEntry;
+  readonly unlabel?: LabelRefs;
 }
 
 export interface ContainmentSnapshot {
   readonly epoch: number;
   readonly entries: readonly ContainmentEntry[];
+  readonly labels?: readonly LabelEntry[];
 }

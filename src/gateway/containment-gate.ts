@@ -2,6 +2,7 @@
 // A thread never judges by an old state: where the shared epoch is ahead, it first reads what the supervisor has sent.
 import { type ContainmentState, type ContainmentVerdict, ENTRIES_MAX } from "../containment/containment-state.ts";
 import type { EpochWords } from "../containment/epoch.ts";
+import { labelRefsOf, type LabelsInForce, NO_LABELS } from "../containment/label-state.ts";
 import type { ContainmentDelta } from "../containment/state.ts";
 import { type Denial, deny } from "../errors.ts";
 import type { Agent, ContainmentRefs } from "../token/agent.ts";
@@ -17,6 +18,12 @@ export interface ContainmentGate {
    * it is contained, or was told to the supervisor before. `full`: there is no room for one more, and nothing changed.
    */
   containHere(agentId: string, mode: "quarantined" | "blocked"): "new" | "known" | "full";
+  /** The labels of its session; null where a change has not arrived. */
+  labelsOf(agent: Agent): LabelsInForce | null;
+  /** Every thread reads what is known here before it judges. */
+  readonly isEverywhere: boolean;
+  /** What has run out. */
+  forgetLabels(): void;
 }
 
 /** The gate of one thread. `readControl` reads every message that waits on the control port. */
@@ -35,6 +42,13 @@ export function createContainmentGate(options: {
     return modes.includes("blocked") ? "blocked" : modes.find((mode) => mode !== undefined);
   }
 
+  function isBehind(): boolean {
+    if (epoch.current() === state.epoch) return false;
+    readControl();
+    // The number is published after its message was posted: a message that is still missing is a fault.
+    return epoch.current() > state.epoch;
+  }
+
   const stale: ContainmentVerdict = Object.freeze({ mode: "blocked" });
 
   return {
@@ -42,11 +56,7 @@ export function createContainmentGate(options: {
       return state.epoch;
     },
     verdictFor(agent) {
-      if (epoch.current() !== state.epoch) {
-        readControl();
-        // The number is published after its message was posted: a message that is still missing is a fault.
-        if (epoch.current() > state.epoch) return stale;
-      }
+      if (isBehind()) return stale;
       const verdict = state.modeFor(agent.refs, nowMs());
       const local = here.size === 0 ? undefined : strictestHere(agent.refs);
       if (local === undefined || verdict.mode === "blocked") return verdict;
@@ -68,6 +78,16 @@ export function createContainmentGate(options: {
       }
       return result;
     },
+    labelsOf(agent) {
+      if (isBehind()) return null;
+      // Nearly always nobody has any, and then nothing is made of the agent's names.
+      return state.labels.size === 0 ? NO_LABELS : state.labels.of(labelRefsOf(agent), nowMs());
+    },
+    get isEverywhere() {
+      // A change that is posted and not published yet is known here, and perhaps nowhere else.
+      return epoch.current() >= state.epoch;
+    },
+    forgetLabels: () => state.labels.forget(nowMs()),
     containHere(agentId, mode) {
       const modes = [here.get(agentId), state.find("agent", agentId)?.mode];
       if (modes.includes("blocked") || modes.includes(mode)) return "known";

@@ -3,6 +3,12 @@
 import type { Applied } from "../admin/control-plane.ts";
 import type { ContainmentStore, ReleaseNote } from "../admin/containment-store.ts";
 import { createContainmentState, ENTRIES_MAX, ENTRIES_OF_OPERATORS } from "../containment/containment-state.ts";
+import {
+  LABELLED_SESSIONS_MAX,
+  type LabelEntry,
+  LABELS_OF_SESSION_MAX,
+  type LabelRefs,
+} from "../containment/label-state.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { ContainmentDelta, ContainmentEntry, ContainmentSnapshot, Level } from "../containment/state.ts";
 import type { ContainmentChange } from "../containment/validate-change.ts";
@@ -23,10 +29,22 @@ export interface ContainmentManager {
   close(): void;
   contain(change: ContainmentChange, by: string): Promise<Result<Applied, string>>;
   release(level: Level, id: string, reason: string, by: string): Promise<Result<Applied, string>>;
+  labels(): readonly LabelEntry[];
+  /**
+   * Adds labels to a session. Resolves once they are on disk and every thread enforces them. `full`: there is no room. An error
+   * is what the disk said: then nothing changed.
+   */
+  label(
+    wish: Pick<LabelEntry, "chain" | "task" | "labels" | "untilMs" | "by">,
+  ): Promise<Result<"done" | "full", string>>;
+  /** Takes all labels of some sessions back. */
+  unlabel(sessions: readonly LabelRefs[]): Promise<Result<void, string>>;
 }
 
 /** How often a change that could not be written is tried again. */
 const SAVE_RETRY_MS = 1000;
+/** How often labels that have run out are dropped; nobody is under them any more. */
+const FORGET_LABELS_MS = 60_000;
 
 /** How strict an entry is at this moment: a drain that has run out blocks. */
 export function strictness(entry: ContainmentEntry | undefined, nowMs: number): number {
@@ -47,8 +65,9 @@ export function createContainmentManager(options: {
   readonly epoch: EpochWords;
   readonly clock: Clock;
   readonly pool: () => ThreadPool;
+  readonly labelledSessionsMax?: number;
 }): ContainmentManager {
-  const { store, epoch, clock, pool } = options;
+  const { store, epoch, clock, pool, labelledSessionsMax = LABELLED_SESSIONS_MAX } = options;
   const state = createContainmentState();
   state.load(store.load());
   epoch.publish(state.epoch);
@@ -57,6 +76,13 @@ export function createContainmentManager(options: {
 
   const retry = setInterval(() => void save(), SAVE_RETRY_MS);
   retry.unref();
+
+  const forgetting = setInterval(() => {
+    state.labels.forget(clock.nowMs());
+    // What is left in the file is dropped the next time: it has run out all the same.
+    trySave(() => store.forgetLabels(clock.nowMs()));
+  }, FORGET_LABELS_MS);
+  forgetting.unref();
 
   function find(level: Level, id: string): ContainmentEntry | undefined {
     return state.find(level, id);
@@ -85,7 +111,7 @@ export function createContainmentManager(options: {
     get epoch() {
       return state.epoch;
     },
-    snapshot: () => ({ epoch: state.epoch, entries: state.entries() }),
+    snapshot: () => ({ epoch: state.epoch, entries: state.entries(), labels: state.labels.entries() }),
     entries: () => state.entries(),
     find,
     get unsaved() {
@@ -93,6 +119,7 @@ export function createContainmentManager(options: {
     },
     close() {
       clearInterval(retry);
+      clearInterval(forgetting);
       save();
     },
     modeFor: (refs) => state.modeFor(refs, clock.nowMs()).mode,
@@ -141,6 +168,39 @@ export function createContainmentManager(options: {
       enforce(delta);
       const threads = await enforcedEverywhere(pool(), epoch, delta.epoch);
       return ok({ epoch: delta.epoch, entry: null, threads, took_ms: elapsed(startedMs) });
+    },
+
+    labels: () => state.labels.entries(),
+
+    async label({ chain, task, labels, untilMs, by }) {
+      const atMs = clock.nowMs();
+      const before = state.labels.find({ chain, task });
+      const own = new Set([...(before?.labels ?? []), ...labels]);
+      const all = new Set([...state.labels.of({ chain, task }, atMs).labels, ...own]);
+      const isNew = before === undefined && state.labels.size >= labelledSessionsMax;
+      if (isNew || all.size > LABELS_OF_SESSION_MAX) return ok("full" as const);
+      if (before === undefined || own.size > before.labels.length || untilMs > before.untilMs) {
+        const until = Math.max(untilMs, before?.untilMs ?? 0);
+        const entry: LabelEntry = { chain, task, labels: [...own].toSorted(), untilMs: until, by, atMs };
+        const delta: ContainmentDelta = { epoch: state.epoch + 1, label: entry };
+        // Written first, though it tightens: the answer waits for both, and what a thread knows is on disk then.
+        const problem = save() ?? trySave(() => store.save(delta));
+        if (problem !== null) return err(problem);
+        enforce(delta);
+      }
+      await enforcedEverywhere(pool(), epoch, state.epoch);
+      return ok("done" as const);
+    },
+
+    async unlabel(sessions) {
+      for (const unlabel of sessions) {
+        const delta: ContainmentDelta = { epoch: state.epoch + 1, unlabel };
+        const problem = save() ?? trySave(() => store.save(delta));
+        if (problem !== null) return err(problem);
+        enforce(delta);
+      }
+      await enforcedEverywhere(pool(), epoch, state.epoch);
+      return ok(undefined);
     },
   };
 

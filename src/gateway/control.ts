@@ -6,7 +6,7 @@ import { maskConfig } from "../config/mask-config.ts";
 import type { Config } from "../config/schema.ts";
 import type { EpochWords } from "../containment/epoch.ts";
 import type { Clock, ClockBase } from "../lib/clock.ts";
-import { err } from "../lib/result.ts";
+import { err, ok } from "../lib/result.ts";
 import { attachReplayTable } from "../token/replay-table.ts";
 import type { ContainmentManager } from "./containment-manager.ts";
 import type { PolicyManager } from "./policy-manager.ts";
@@ -110,6 +110,12 @@ export function createControl(options: ControlOptions): ControlPlane {
     release: (level, id, reason, by) => containment.release(level, id, reason, by),
     containments: () => containment.entries(),
     containmentHistory: (limit, beforeEpoch) => options.store.history(limit, beforeEpoch),
+    labels: () => containment.labels(),
+    async removeLabels(id) {
+      const found = containment.labels().filter(({ chain, task }) => chain === id || task === id);
+      const removed = await containment.unlabel(found);
+      return removed.ok ? ok(found.length) : removed;
+    },
     issuer: async (method, params) => (issuer === undefined ? err(NO_ISSUER) : issuer.call(method, params)),
     toolServers: () => options.tools.list(),
     waitingTools: (route) => options.tools.show(route),

@@ -24,7 +24,9 @@ import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
+import type { LabelGate } from "./label-gate.ts";
 import { limitLines } from "./limit-lines.ts";
+import { createLoopTurn } from "../lib/loop-turn.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
@@ -41,11 +43,12 @@ export function createServices(given: {
   readonly clock: Clock;
   readonly containment: ContainmentGate;
   readonly revocations: RevocationGate;
+  readonly labels: LabelGate;
   readonly tools: ToolGate;
   readonly recorder: Recorder;
   readonly notify: (message: FromThread) => void;
 }): Services {
-  const { start, clock, containment, revocations, tools, recorder, notify } = given;
+  const { start, clock, containment, revocations, labels, tools, recorder, notify } = given;
   const { config, thread } = start;
   const service = (level: "warn" | "error", message: string): void =>
     notify({ type: "service", level, message, fields: { thread: String(thread) } });
@@ -67,6 +70,7 @@ export function createServices(given: {
       start.shared.budgets === undefined ? undefined : attachCounterTable(start.shared.budgets, thread),
     ),
     revocations,
+    labels,
     tools,
     pages: new KeptPages(),
     sessions: createSessionBinding(start.shared.sessionKey),
@@ -99,6 +103,8 @@ export function createServices(given: {
     refusals: createRefusalPace(() => performance.eventLoopUtilization()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
+    beginTurn: createLoopTurn(),
+    endTurn: createLoopTurn(),
     notify,
     tell: limitLines(notify, clock.monotonicMs),
     draining: false,

@@ -11,6 +11,7 @@ import { createClock } from "../lib/clock.ts";
 import { type ConnectionLimit, createPeerConnections } from "../lib/limit-connections.ts";
 import { createLineBudget } from "../lib/line-budget.ts";
 import { createContainmentGate } from "./containment-gate.ts";
+import { createLabelGate } from "./label-gate.ts";
 import { createRevocationGate } from "./revocation-gate.ts";
 import { FORGET_MS } from "./revocation-manager.ts";
 import { createServices } from "./create-services.ts";
@@ -67,8 +68,9 @@ const tools = createToolGate({
   nowMs: clock.nowMs,
   notify,
 });
+const labels = createLabelGate({ containment, notify });
 const recorder = createRecorder(start.audit, { queueEventsMax: config.audit.queue_events_max });
-const services = createServices({ start, clock, containment, revocations, tools, recorder, notify });
+const services = createServices({ start, clock, containment, revocations, labels, tools, recorder, notify });
 const servers: Server[] = [];
 const drains: ServerDrain[] = [];
 
@@ -114,6 +116,9 @@ function onControl(message: ToThread): void {
     case "tools":
       tools.apply(message.delta);
       break;
+    case "labelled":
+      labels.answered(message.serial, message.outcome);
+      break;
     case "policy":
       try {
         services.policy.load(message.policy);
@@ -152,6 +157,7 @@ function sweep(s: Services): void {
     monotonicMs: clock.monotonicMs(),
     revision: s.policy.revisionKey,
     verdictFor: (agent) => containment.verdictFor(agent),
+    labelsOf: (agent) => labels.see(agent)?.claims.session.labels,
     endOf: (agent) => revocations.checkOpen(agent),
     streamsEndMs: (agent) => revocations.streamsEndMs(agent),
   });
@@ -250,7 +256,10 @@ async function main(): Promise<void> {
       services.flight.forget();
     }, BEAT_MS),
     setInterval(housekeeping, SWEEP_MS),
-    setInterval(() => revocations.forget(), FORGET_MS),
+    setInterval(() => {
+      revocations.forget();
+      containment.forgetLabels();
+    }, FORGET_MS),
     setInterval(recordDenials, DENIALS_MS),
   );
   const peers = createPeerConnections(config.limits.connections_per_peer_max);

@@ -11,7 +11,7 @@ import type { ListItem } from "../upstream/read-lists.ts";
 import { redactJson } from "../upstream/redact-json.ts";
 import { redactMessage } from "../upstream/redact-message.ts";
 import type { Judged } from "./judge.ts";
-import { messageJudge } from "./judge-response.ts";
+import { heldUntil, messageJudge } from "./judge-response.ts";
 import { type ItemFacts, listJson, readMessage } from "./read-message.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
@@ -80,16 +80,16 @@ export function filterAnswer(
     const redacted = redactMessage(message, pointers);
     return "reason" in redacted || call.lists.length === 0 ? redacted : lists(redacted, drifted);
   };
-  const filterMessage = (message: Buffer): Buffer | Denial | null => {
+  const filterMessage: ForwardRequest["filterMessage"] = (message) => {
     if (judge === null) return redactedAndListed(message, redact);
     // Judged as the server wrote it; what is removed is removed from that.
     const allowed = judge(message);
     if (!allowed.ok) return allowed.error;
     const { member, redact: more } = allowed.value;
-    if (member === "result") return redactedAndListed(message, [...redact, ...more]);
-    if (more.length === 0) return message;
+    if (member === "result") return heldUntil(redactedAndListed(message, [...redact, ...more]), allowed.value);
     const pointers = more.map((pointer) => `/${member}${pointer}`);
-    return redactJson(message, pointers) ?? deny("upstream.cannot_redact", "not strict JSON");
+    const redacted = pointers.length === 0 ? message : redactJson(message, pointers);
+    return heldUntil(redacted ?? deny("upstream.cannot_redact", "not strict JSON"), allowed.value);
   };
   return {
     mapHead,

@@ -13,7 +13,11 @@ import { NOTHING_SENT, outcomeOf, recordOutcome } from "./record-exchange.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
 /** A write that the tool has in full is followed to its outcome and recorded; only its response is withheld (H20). */
-const FOLLOWED: ReadonlySet<Reason> = new Set<Reason>(["stream.cut_containment", "stream.cut_revoked"]);
+const FOLLOWED: ReadonlySet<Reason> = new Set<Reason>([
+  "stream.cut_containment",
+  "stream.cut_revoked",
+  "stream.cut_policy",
+]);
 
 /** Null when the response went out (also when it was cut); a refusal when nothing was answered yet. */
 export async function forwardExchange(
@@ -124,6 +128,8 @@ async function sendOnce(
     agent,
     streaming: false,
     toMonitor,
+    uploads: judged.body === "stream",
+    labels: judged.question.agent.claims.session.labels,
     revision: s.policy.revisionKey,
     whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial, { follow: FOLLOWED.has(denial.reason) }),
@@ -131,7 +137,10 @@ async function sendOnce(
   };
   s.open.add(open);
   try {
-    return { result: await handle.done, rerouted };
+    const result = await handle.done;
+    // It has answered; its outcome and its line are made beside those of the others that ended in this turn.
+    await s.endTurn();
+    return { result, rerouted };
   } finally {
     s.open.remove(open);
     if (open.streaming) s.metrics.openStreams(-1);

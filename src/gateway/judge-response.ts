@@ -9,12 +9,13 @@ import { jsonText } from "../lib/json-text.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { parseStrictValue } from "../lib/strict-json.ts";
 import type { ResponseFacts } from "../telemetry/log-entries.ts";
+import type { FilterData } from "../upstream/event-filter.ts";
 import type { ForwardRequest } from "../upstream/forwarder.ts";
 import { isEventStream } from "../upstream/message-filter.ts";
 import { readMessage } from "../upstream/read-message.ts";
 import { redactJson } from "../upstream/redact-json.ts";
 import { isRelaxed, type Judged } from "./judge.ts";
-import { ask, logDecision } from "./policy-question.ts";
+import { askAgain, logDecision } from "./policy-question.ts";
 import type { ExchangeFacts, Services } from "./services.ts";
 
 /** Nesting of a JSON document that is judged: what is nested deeper is withheld. */
@@ -24,6 +25,8 @@ const UNREADABLE = "response.not_judged";
 export interface Allowed {
   /** JSON pointers into what was judged. */
   readonly redact: readonly string[];
+  /** What the answer was called is not in force yet: it waits for that, or for why it is withheld. */
+  readonly ready: Promise<Denial | null> | null;
 }
 
 /** `member` of the message is what was judged, and where the pointers lead. */
@@ -69,8 +72,8 @@ export function answerFilter(s: Services, x: ExchangeFacts, judged: Judged): Ans
       const allowed = judgeResponse(s, x, judged, `{${head},"body":${text}}`, facts);
       if (!allowed.ok) return allowed.error;
       const pointers = [...redact, ...allowed.value.redact];
-      if (pointers.length === 0) return body;
-      return redactJson(body, pointers) ?? deny("upstream.cannot_redact", "not strict JSON");
+      const redacted = pointers.length === 0 ? body : redactJson(body, pointers);
+      return heldUntil(redacted ?? deny("upstream.cannot_redact", "not strict JSON"), allowed.value);
     },
     mayRedact: true,
     unreadable: UNREADABLE,
@@ -89,6 +92,12 @@ export function wantsJudgement({ decision }: Pick<Judged, "decision">): boolean 
   return decision.obligations.judge_response === true;
 }
 
+/** A message that may not leave before its label is in force. */
+export function heldUntil(filtered: Buffer | Denial | null, { ready }: Allowed): ReturnType<FilterData> {
+  if (ready === null || filtered === null || "reason" in filtered) return filtered;
+  return { data: filtered, ready };
+}
+
 function judgeResponse(
   s: Services,
   x: ExchangeFacts,
@@ -96,24 +105,29 @@ function judgeResponse(
   responseJson: string,
   facts: ResponseFacts,
 ): Result<Allowed, Denial> {
-  const now = { ...question, input: { ...question.input, timeMs: s.clock.nowMs() } };
-  const asked = ask(now, `"response":${responseJson}`);
+  const again = askAgain(s, question, `"response":${responseJson}`);
+  if (!again.ok) return err(deny(UNREADABLE, again.error.reason));
+  const asked = again.value;
   const { result, ...how } = s.policy.respond(asked.gate);
   s.metrics.stepUs("respond", how.evaluationUs);
   const verdict = result.ok ? result.value : undefined;
   const refused = result.ok ? deniedBy(result.value) : result.error;
   const denial = refused === null ? null : asWithheld(refused);
+  const decisionId = s.nextId();
   logDecision(s, x, asked, how, {
-    decisionId: s.nextId(),
+    decisionId,
     decision: undefined,
     denial,
     response: { ...facts, verdict },
   });
+  const labels = verdict?.labels ?? [];
+  // Also where the answer is withheld: the label tells what the session has met.
+  const ready = labels.length === 0 ? null : s.labels.give(question.agent, labels, `policy:${decisionId}`);
   if (refused !== null && denial !== null) {
     if (!isRelaxed(route, refused)) return err(denial);
     x.detail = `its answer would be withheld: ${denial.reason}, ${denial.detail ?? ""}`;
   }
-  return ok({ redact: verdict?.redact ?? [] });
+  return ok({ redact: verdict?.redact ?? [], ready });
 }
 
 function deniedBy({ allow, reasons }: { allow: boolean; reasons: readonly { code: string }[] }): Denial | null {

@@ -1,6 +1,7 @@
 // In: a request head (and where policy needs it, its body). Out: a judged exchange, or the denial that ends it.
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
+import { performance } from "node:perf_hooks";
 import type { TLSSocket } from "node:tls";
 import type { InputParts } from "../action/build-input.ts";
 import type { HeaderFacts } from "../action/check-headers.ts";
@@ -14,7 +15,7 @@ import type { Challenge } from "./answer.ts";
 import { applyObligations, type Settled } from "./apply-obligations.ts";
 import type { CallFacts, Counted } from "./budget-gate.ts";
 import { peerCertificate } from "./peer-certificate.ts";
-import { ask, logDecision, type Question } from "./policy-question.ts";
+import { ask, askAgain, logDecision, type Question } from "./policy-question.ts";
 import { bytesOf, readAction } from "./read-action.ts";
 import { htuOf, readHead, traceOf } from "./read-head.ts";
 import type { ChooseVisible } from "./filter-answer.ts";
@@ -148,6 +149,9 @@ export async function judge(
     if (full === null) x.bodyBytes += bytes;
     return full;
   };
+  // Not before the caller is proven: what breaks off in this very turn has its name in the log. From here on what came
+  // in the same turn of the event loop goes on beside it, step by step.
+  await s.beginTurn();
   const body = await readAction(route, headers, request, upgrade, beforeBody, hold);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;
@@ -192,10 +196,13 @@ export async function judge(
     gateway: s.config.gateway,
     budgetJson: counted.value?.inputJson,
   };
-  const question: Question = { agent, route, input, arguments: facts.arguments };
+  // Only now that the body is here: what an agent writes into it may come from an answer that was labelled meanwhile.
+  const labelled = s.labels.see(agent);
+  if (labelled === null) return refuse(deny("containment.stale", "a change of labels has not arrived"));
+  const question: Question = { agent: labelled, route, input, arguments: facts.arguments };
   const visible: ChooseVisible = (listJson) => {
-    const now = { ...question, input: { ...input, timeMs: s.clock.nowMs() } };
-    return s.policy.visible(ask(now, `"list":${listJson}`).gate).result;
+    const now = askAgain(s, question, `"list":${listJson}`);
+    return now.ok ? s.policy.visible(now.value.gate).result : now;
   };
   const asked = ask(question);
   const judgement = s.policy.decide(asked.gate);
@@ -227,9 +234,10 @@ export async function judge(
     quarantined,
     mcp: mcp === undefined ? undefined : { ...mcp, visible },
     budget: counted.value === undefined ? undefined : { counted: counted.value, facts },
-    whileOpen: judgeWhileOpen(s, x, counted.value, (timeNowMs, budgetJson) => {
-      const now = { ...question, input: { ...input, timeMs: timeNowMs, budgetJson } };
-      const again = settle(s.policy.decide(ask(now).gate).result);
+    whileOpen: judgeWhileOpen(s, x, counted.value, (timeMs, budgetJson) => {
+      const now = askAgain(s, question, undefined, { timeMs, budgetJson });
+      if (!now.ok) return now.error;
+      const again = settle(s.policy.decide(now.value.gate).result);
       const full = applyObligations(s, x, agent, route, again, quarantined).denial;
       const denial = again.denial ?? full;
       // An open stream cannot be redacted or capped in its middle: where the policy asks for more now, it ends.

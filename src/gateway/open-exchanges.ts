@@ -14,6 +14,10 @@ export interface OpenExchange {
   streaming: boolean;
   /** Where the exchange goes: a quarantine must not leave a stream to the tool open. */
   readonly toMonitor: boolean;
+  /** Its body is passed on as it comes: the agent still writes when it reads what another exchange is answered. */
+  readonly uploads: boolean;
+  /** The labels of its session by which it was allowed. */
+  labels: readonly string[] | undefined;
   /** The policy revision (bundle and data) that allowed it. */
   revision: string;
   readonly whileOpen: WhileOpen;
@@ -39,6 +43,8 @@ export interface SweepNow {
   readonly monotonicMs: number;
   readonly revision: string;
   readonly verdictFor: (agent: Agent) => ContainmentVerdict;
+  /** Undefined where they are not known. */
+  readonly labelsOf: (agent: Agent) => readonly string[] | undefined;
   /** Why what is open under this agent's token has to end, or null. */
   readonly endOf: (agent: Agent) => Denial | null;
   /** Unix milliseconds: streams belong to the instance, and a renewal carries them on. */
@@ -58,10 +64,14 @@ export function createOpenExchanges(blockGraceMs: number): OpenExchanges {
       return now.monotonicMs >= exchange.cutAtMs ? deny(ended.reason, "grace is over") : null;
     }
     exchange.cutAtMs = undefined;
-    if (!exchange.streaming) return null;
-    if (now.timeMs >= now.streamsEndMs(exchange.agent)) return deny("stream.cut_expired");
-    if (exchange.revision !== now.revision) {
-      exchange.revision = now.revision;
+    if (exchange.streaming && now.timeMs >= now.streamsEndMs(exchange.agent)) return deny("stream.cut_expired");
+    if (!exchange.streaming && !exchange.uploads) return null;
+    const labels = now.labelsOf(exchange.agent);
+    // Mostly the same list, that of a session without any.
+    const isLabelled = labels !== exchange.labels && labels?.join(" ") !== exchange.labels?.join(" ");
+    if (isLabelled || (exchange.streaming && exchange.revision !== now.revision)) {
+      exchange.labels = labels;
+      if (exchange.streaming) exchange.revision = now.revision;
       const denial = exchange.whileOpen.judgeAgain();
       if (denial !== null) return deny("stream.cut_policy", denial.reason);
     }

@@ -1,7 +1,8 @@
 // In: a proven agent's request, as its decision was asked about it. Out: the input of any entry point, and the decision's log
 // line. What is asked beside the decision (a list, an answer) is one more member of the same input, at the time of now.
 import { cutInputText, type InputParts, type InputText, inputText, requestMembers } from "../action/build-input.ts";
-import type { Denial } from "../errors.ts";
+import { type Denial, deny } from "../errors.ts";
+import { err, ok, type Result } from "../lib/result.ts";
 import type { Decision } from "../policy/decision.ts";
 import { TEXT_CHARACTERS_MAX } from "../telemetry/entry-members.ts";
 import type { JudgedResponse } from "../telemetry/log-entries.ts";
@@ -35,6 +36,19 @@ export function ask(question: Question, member?: string): Asked {
     agentId: agent.refs.agent,
   };
   return { ...question, text, gate };
+}
+
+/** The same question once more: at the time of now, and by the labels that the session has now. A denial: they are not known. */
+export function askAgain(
+  s: Services,
+  question: Question,
+  member?: string,
+  changes: Partial<InputParts> = {},
+): Result<Asked, Denial> {
+  const agent = s.labels.see(question.agent);
+  if (agent === null) return err(deny("containment.stale", "a change of labels has not arrived"));
+  const input = { ...question.input, timeMs: s.clock.nowMs(), ...changes };
+  return ok(ask({ ...question, agent, input }, member));
 }
 
 export interface Said {

@@ -25,6 +25,7 @@ import type { ContainmentGate } from "./containment-gate.ts";
 import type { DenialCounter } from "./denial-counter.ts";
 import type { SessionBinding } from "./mcp-session.ts";
 import type { InFlight } from "./in-flight.ts";
+import type { LabelGate } from "./label-gate.ts";
 import type { LimitedLine } from "./limit-lines.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
 import type { PendingAnswers } from "./pending-answers.ts";
@@ -90,6 +91,7 @@ export interface Services {
   readonly containment: ContainmentGate;
   readonly budgets: BudgetGate;
   readonly revocations: RevocationGate;
+  readonly labels: LabelGate;
   readonly sessions: SessionBinding;
   readonly tools: ToolGate;
   readonly pages: KeptPages<McpList, ItemFacts>;
@@ -107,6 +109,9 @@ export interface Services {
   readonly refusals: RefusalPace;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
+  /** Resolves when the sockets of this turn of the event loop are read: see src/lib/loop-turn.ts. */
+  readonly beginTurn: () => Promise<void>;
+  readonly endTurn: () => Promise<void>;
   readonly notify: (message: FromThread) => void;
   /** What a caller can cause with each of its exchanges; within a budget. */
   readonly tell: (line: LimitedLine) => void;

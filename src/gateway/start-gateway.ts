@@ -356,6 +356,7 @@ function openControlStores(folder: string, nowMs: number) {
 function changeType(action: string): AuditEvent["type"] {
   if (action.startsWith("containment.")) return "containment";
   if (action.startsWith("tools.")) return "tools";
+  if (action.startsWith("labels.")) return "label";
   return action.startsWith("policy.") ? "policy" : "operator";
 }
 

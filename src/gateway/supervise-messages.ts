@@ -57,6 +57,24 @@ export function createThreadMessages(options: {
     });
   }
 
+  /** What an answer was called. The thread waits for the answer, and the agent for the thread. */
+  async function labelByPolicy(
+    thread: DataThread,
+    { serial: waits, wish }: Extract<FromThread, { type: "label" }>,
+  ): Promise<void> {
+    const result = await containment.label(wish);
+    const outcome = result.ok ? result.value : "failed";
+    const { agent, chain, task, labels, by } = wish;
+    if (waits !== 0) {
+      const at = new Date(clock.nowMs()).toISOString();
+      audit.record({ type: "label", at, agent, chain, task, labels, by, outcome });
+      thread.send({ type: "labelled", serial: waits, outcome });
+    }
+    if (outcome === "done") return;
+    const error = result.ok ? "there are as many labels as there may be" : result.error;
+    log.error("a session could not be labelled", { chain, task, labels: labels.join(" "), by, error });
+  }
+
   return {
     metrics,
     onMessage(thread, message) {
@@ -66,6 +84,9 @@ export function createThreadMessages(options: {
           break;
         case "contain":
           void containByPolicy(message);
+          break;
+        case "label":
+          void labelByPolicy(thread, message);
           break;
         case "alert":
           log.warn("alert", { severity: message.severity, ...message.fields });

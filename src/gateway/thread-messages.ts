@@ -6,6 +6,7 @@ import type { ToolRecord, ToolsSnapshot } from "../action/mcp/tool-pins.ts";
 import type { ApiOperation } from "../action/openapi/operation.ts";
 import type { Config } from "../config/schema.ts";
 import type { RevocationDelta, RevocationSnapshot } from "../containment/revocation.ts";
+import type { LabelRefs } from "../containment/label-state.ts";
 import type { ContainmentDelta, ContainmentSnapshot } from "../containment/state.ts";
 import type { ClockBase } from "../lib/clock.ts";
 import type { LoadedPolicyMessage } from "../policy/decision.ts";
@@ -94,7 +95,17 @@ export interface ToolsReport {
     | undefined;
 }
 
+/** What becomes of a session whose answer the policy has labelled. */
+export interface LabelWish extends LabelRefs {
+  readonly agent: string;
+  readonly labels: readonly string[];
+  readonly untilMs: number;
+  readonly by: string;
+}
+
 export type ToThread =
+  /** The answer to the thread's own `label`. */
+  | { readonly type: "labelled"; readonly serial: number; readonly outcome: LabelOutcome }
   | { readonly type: "containment"; readonly delta: ContainmentDelta }
   | { readonly type: "revocations"; readonly delta: RevocationDelta }
   | { readonly type: "tools"; readonly delta: ToolsDelta }
@@ -105,7 +116,12 @@ export type ToThread =
   | { readonly type: "report"; readonly serial: number }
   | { readonly type: "drain"; readonly timeoutMs: number };
 
+/** `done`: written, and every thread enforces it. */
+export type LabelOutcome = "done" | "full" | "failed";
+
 export type FromThread =
+  /** `serial` is 0 where nobody waits: labels that are there already last longer. */
+  | { readonly type: "label"; readonly serial: number; readonly wish: LabelWish }
   | { readonly type: "listening" }
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "policy"; readonly serial: number; readonly error?: string }

@@ -70,6 +70,8 @@ async function runTunnel(
     agent,
     streaming: true,
     toMonitor: quarantined,
+    uploads: false,
+    labels: judged.question.agent.claims.session.labels,
     revision: s.policy.revisionKey,
     whileOpen: judged.whileOpen,
     cut: (denial) => handle.cut(denial),

@@ -46,7 +46,14 @@ export const SAMPLE_INPUT: PolicyInput = {
     publisher: "",
     verified: false,
   },
-  session: { id: "check", root_request: "check", initiator: { type: "user", id: "check" }, depth: 0, chain: [] },
+  session: {
+    id: "check",
+    root_request: "check",
+    initiator: { type: "user", id: "check" },
+    depth: 0,
+    chain: [],
+    labels: [],
+  },
   token: { issuer: "https://cordon.invalid", jti: "check", binding: "dpop", expires_at: SAMPLE_TIME },
   action: { kind: "http", method: "POST", tool: "check", arguments: {}, http: { method: "POST" } },
   resource: {

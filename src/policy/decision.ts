@@ -41,6 +41,8 @@ export interface ResponseVerdict {
   readonly reasons: readonly DecisionReason[];
   /** JSON pointers into what was judged. */
   readonly redact: readonly string[];
+  /** For the session, before the answer is given. */
+  readonly labels: readonly string[];
 }
 
 /** What identifies the policy that decided; it stands in every decision-log line. */

@@ -30,8 +30,10 @@ export function decisionLine(entry: DecisionEntry, labelsJson: string, inputMask
 
 function verdictJson({ verdict }: JudgedResponse): string {
   if (verdict === undefined) return "null";
-  const { allow, reasons, redact } = verdict;
-  return safeJsonText(`{"allow":${allow},"reasons":${reasonsJson(reasons)},"redact":${JSON.stringify(redact)}}`);
+  const { allow, reasons, redact, labels } = verdict;
+  return safeJsonText(
+    `{"allow":${allow},"reasons":${reasonsJson(reasons)},"redact":${JSON.stringify(redact)},"labels":${JSON.stringify(labels)}}`,
+  );
 }
 
 function reasonsJson(reasons: readonly DecisionReason[]): string {

@@ -57,6 +57,11 @@ export interface Session {
   readonly initiator: { readonly type: string; readonly id: string };
   readonly depth: number;
   readonly chain: readonly DelegationHop[];
+  /**
+   * What the policy has called answers that agents of this session or task were given; sorted. The gateway's word: no token
+   * can name any, and in a policy's input it is always there.
+   */
+  readonly labels?: readonly string[];
 }
 
 export type Binding = "dpop" | "mtls";

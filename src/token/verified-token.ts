@@ -29,6 +29,8 @@ export interface VerifiedToken {
   agentFor(binding: Binding, thumbprint?: string): Agent;
 }
 
+const NO_LABELS: readonly string[] = Object.freeze([]);
+
 export function createVerifiedToken(facts: Omit<VerifiedToken, "agentFor">): VerifiedToken {
   const agents: { dpop?: Agent; mtls?: Agent } = {};
   return {
@@ -49,7 +51,14 @@ function createAgent(facts: Omit<VerifiedToken, "agentFor">, binding: Binding, t
     binding,
     expires_at: new Date(facts.expiresAtMs).toISOString(),
   };
-  const claims: AgentClaims = { agent, principal, intent, provenance, session, token };
+  const claims: AgentClaims = {
+    agent,
+    principal,
+    intent,
+    provenance,
+    session: { ...session, labels: NO_LABELS },
+    token,
+  };
   const { jkt, x5tS256 } = facts.confirmation;
   const keyThumbprint = binding === "dpop" ? jkt : (x5tS256 ?? thumbprint);
   if (keyThumbprint === undefined) throw new Error(`the token is not bound by ${binding}`);

@@ -13,8 +13,20 @@ const BYTE_ORDER_MARK = "\ufeff";
 /** A comment or a field beside `data`. */
 const OTHER_FIELD = /^(?:event|id|retry)?:[\t\x20-\x7e]*$|^(?:event|id|retry)$/;
 
+/** What may leave once `ready` says so by null, and nothing behind it before. */
+export interface HeldData {
+  readonly data: Buffer;
+  readonly ready: Promise<Denial | null>;
+}
+
 /** Null or a denial: the event must not pass, and so nothing behind it. */
-export type FilterData = (data: Buffer) => Buffer | Denial | null;
+export type FilterData = (data: Buffer) => Buffer | HeldData | Denial | null;
+
+/** `before` may leave now, `data` is the event that waits, and `rest` is to be pushed once it has left. */
+export interface HeldEvent extends HeldData {
+  readonly before: Buffer;
+  readonly rest: Buffer;
+}
 
 export interface EventRules {
   /** Why an event that is too large does not pass. */
@@ -45,7 +57,7 @@ export class EventFilter {
   }
 
   /** What may leave now, perhaps nothing. What is left at the end of a stream is no event, and is dropped (9.2.6). */
-  push(chunk: Buffer): Buffer | Denial {
+  push(chunk: Buffer): Buffer | HeldEvent | Denial {
     const out: Buffer[] = [];
     let from = 0;
     for (let at = 0; at < chunk.length; at += 1) {
@@ -71,6 +83,7 @@ export class EventFilter {
       }
       const event = this.#complete(chunk.subarray(from, at + 1));
       if ("reason" in event) return event;
+      if ("ready" in event) return { ...event, before: Buffer.concat(out), rest: chunk.subarray(at + 1) };
       out.push(event);
       from = at + 1;
     }
@@ -97,7 +110,7 @@ export class EventFilter {
     return null;
   }
 
-  #complete(last: Buffer): Buffer | Denial {
+  #complete(last: Buffer): Buffer | HeldData | Denial {
     if (this.#heldBytes + last.length > this.#bytesMax) return this.#tooLarge();
     const raw = this.#held.length === 0 ? last : Buffer.concat([...this.#held, last]);
     this.release();
@@ -110,8 +123,10 @@ export class EventFilter {
     const after = before.length === 0 ? before : this.#filter(before);
     if (after === null) return deny("upstream.cannot_filter", "an event is not one message");
     if ("reason" in after) return after;
-    const written = after === before || after.equals(before) ? lines : withData(lines, after.toString("latin1"));
-    return Buffer.from(`${written.join("\n")}\n`, "latin1");
+    const data = "ready" in after ? after.data : after;
+    const written = data.equals(before) ? lines : withData(lines, data.toString("latin1"));
+    const event = Buffer.from(`${written.join("\n")}\n`, "latin1");
+    return "ready" in after ? { data: event, ready: after.ready } : event;
   }
 
   #mayLeave(line: string): boolean {

@@ -15,8 +15,10 @@ import {
   requestHeaders,
   responseHeaders,
   trailerFields,
+  withPair,
 } from "./header-rules.ts";
 import { EventFilter } from "./event-filter.ts";
+import { EventPassage } from "./event-passage.ts";
 import { EventPlace } from "./event-place.ts";
 import { type KeptBytes, KeptResponse } from "./kept-response.ts";
 import { isEventStream, isPlainEventStream, messageBodyOf } from "./message-filter.ts";
@@ -44,7 +46,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   /** Set when the response is gathered to be redacted or filtered. */
   #kept: KeptResponse | null = null;
   /** Set when the events of the response are filtered as they come. */
-  #events: EventFilter | null = null;
+  #events: EventPassage | null = null;
   /** Set when they pass as they are, and a last one may have to be put behind them. */
   #place: EventPlace | null = null;
   #resolve: (outcome: ForwardOutcome) => void = noop;
@@ -105,7 +107,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   dispatch(): void {
     const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
-    const own = target.credential === null ? identity : withCredential(identity, target.credential);
+    const own = target.credential === null ? identity : withPair(identity, target.credential);
     const headers = requestHeaders(rawHeaders, own, mayRedact === true || this.#redact.length > 0);
     this.#dispatched = true;
     target.pool.dispatch(
@@ -174,7 +176,16 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       // What comes again to a GET is redacted as that GET's own policy says; nobody is to ask for it who was not told how.
       const readsAll = unreadable !== "upstream.cannot_filter";
       const rules = { refusal: unreadable, withoutIds: readsAll && this.#request.method !== "GET" };
-      this.#events = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage, rules);
+      const filter = new EventFilter(this.#request.redactBytesMax, this.#keptBytes, filterMessage, rules);
+      this.#events = new EventPassage(filter, controller, this.#client, {
+        write: (part) => this.#write(controller, part),
+        refuse: (why) => this.#endEvents(why),
+        end: () => {
+          this.#end();
+          this.#settle(null);
+        },
+        isOver: () => this.#settled,
+      });
     }
     if (filtered === "whole" || (this.#redact.length > 0 && this.#mayHaveBody())) {
       const refusal = unreadable === "response.not_judged" ? unreadable : "upstream.cannot_redact";
@@ -195,10 +206,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       const denial = this.#kept.add(chunk);
       if (denial !== null) this.#fail(denial);
     } else if (this.#events !== null) {
-      const out = this.#events.push(chunk);
-      if ("reason" in out) this.#endEvents(out);
-      else if (out.length === 0) this.#client.flushHead();
-      else this.#write(controller, out);
+      this.#events.push(chunk);
     } else if (this.#responseBody.bytes === this.#contentLength) {
       // The last byte: one write instead of two, and the end follows in undici's next callback.
       this.#end(chunk);
@@ -211,20 +219,26 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: ParsedHeaders): void {
     this.#giveTurnBack();
     if (this.#settled) return;
-    if (this.#withheld !== null) {
-      this.#settle(this.#withheld);
-      return;
-    }
+    if (this.#withheld !== null) return this.#settle(this.#withheld);
     if (this.#kept !== null) {
-      this.#sendRedacted(this.#kept);
+      this.#endKept(this.#kept).catch((error: Error) => this.onResponseError(null, error));
       return;
     }
+    // undici does not go on while it is paused; should it ever, what waits still leaves first.
+    if (this.#events?.end() === false) return;
     if (!this.#client.ended) {
       const fields = trailerFields(trailers ?? {});
       if (fields.length > 0 && this.#contentLength === -1) this.#response.addTrailers(fields);
       this.#end();
     }
     this.#settle(null);
+  }
+
+  /** Beside what else was answered in this turn of the event loop, in which this one may still be cut. */
+  async #endKept(kept: KeptResponse): Promise<void> {
+    await this.#keptBytes.turn();
+    if (this.#withheld === null && !this.#settled) this.#sendRedacted(kept);
+    else if (!this.#settled) this.#settle(this.#withheld);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
@@ -281,11 +295,16 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   #sendRedacted(kept: KeptResponse): void {
-    const body = kept.changed(this.#redact, this.#request.filterMessage);
-    if ("reason" in body) {
-      this.#settle(body);
-      return;
-    }
+    const changed = kept.changed(this.#redact, this.#request.filterMessage);
+    if ("reason" in changed) this.#settle(changed);
+    else if ("ready" in changed) void changed.ready.then((denial) => this.#sendWhole(kept, changed.data, denial));
+    else this.#sendWhole(kept, changed, null);
+  }
+
+  #sendWhole(kept: KeptResponse, body: Buffer, denial: Denial | null): void {
+    const refused = this.#withheld ?? denial;
+    if (!this.#settled && refused !== null) this.#settle(refused);
+    if (this.#settled) return;
     const out = responseHeaders(kept.headers, this.#request.responseHeaders ?? NO_HEADERS, true);
     out.push("content-length", String(body.length));
     this.#writeHead(out, false);
@@ -298,14 +317,15 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   }
 
   /** A caller that does not read holds a connection and buffers: its patience is the same as a silent tool's. */
-  #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#client.write(chunk)) return;
+  #write(controller: Dispatcher.DispatchController, chunk: Buffer): boolean {
+    if (this.#client.write(chunk)) return true;
     controller.pause();
     const resume = (): void => {
-      if (!this.#settled) controller.resume();
+      if (!this.#settled && this.#events?.holds !== true) controller.resume();
     };
     const denial = deny("exchange.client_closed", "the client stopped reading");
     this.#client.whenRead(this.#request.target.bodyIdleTimeoutMs, resume, () => this.#fail(denial));
+    return false;
   }
 
   #openUpload(headers: string[]): Readable | null {
@@ -370,10 +390,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       upstreamMs: this.#upstreamMs,
     });
   }
-}
-
-function withCredential(identity: HeaderPairs, credential: readonly [string, string]): HeaderPairs {
-  return [...identity.filter(([name]) => name !== credential[0]), credential];
 }
 
 function flushUnlessWritten(client: ClientResponse, body: BodyHash): void {

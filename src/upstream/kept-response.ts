@@ -4,8 +4,9 @@
 // Redaction reads a document whole and in one go: its size is the time for which nothing else runs on the thread, and
 // what is kept until the document is whole is memory that a tool decides about.
 import { type Denial, deny, type Reason } from "../errors.ts";
-import type { FilterData } from "./event-filter.ts";
+import type { FilterData, HeldData } from "./event-filter.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
+import { createLoopTurn } from "../lib/loop-turn.ts";
 import { redactJson } from "./redact-json.ts";
 
 /** For all responses of a thread that are being gathered: 32 documents of the default `redact_bytes_max`. */
@@ -27,6 +28,9 @@ export class KeptBytes {
   giveBack(bytes: number): void {
     this.#bytes -= bytes;
   }
+
+  /** Those that are whole are changed in a row, at the end of a turn of the event loop. */
+  readonly turn = createLoopTurn();
 }
 
 export class KeptResponse {
@@ -58,7 +62,7 @@ export class KeptResponse {
   }
 
   /** Redacted first, then filtered. The denial where the body is no document of which that can be done; an empty body stays empty. */
-  changed(pointers: readonly string[], filter: FilterData | undefined): Buffer | Denial {
+  changed(pointers: readonly string[], filter: FilterData | undefined): Buffer | HeldData | Denial {
     const whole = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
     if (whole.length === 0) return whole;
     const redacted = pointers.length === 0 ? whole : redactJson(whole, pointers);

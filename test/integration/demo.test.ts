@@ -28,6 +28,7 @@ const STEP_IDS = [
   "mcp-redact",
   "mcp-budget",
   "stream-revoked",
+  "mcp-taint",
   "mcp-drift",
   "policy-edit",
   "job-closes",

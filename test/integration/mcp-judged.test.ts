@@ -66,7 +66,7 @@ describe("answers that are judged on a route of kind mcp", { timeout: 60_000 }, 
       line["request_id"] === id && line["path"] === "cordon/response";
     const line = (await j.g.lines("decision", mine)).find(mine) ?? {};
     assert.notEqual(line["decision_id"], decision);
-    assert.deepEqual(line["result"], { allow: false, reasons: [{ code: "test.withheld" }], redact: [] });
+    assert.deepEqual(line["result"], { allow: false, reasons: [{ code: "test.withheld" }], redact: [], labels: [] });
     assert.deepEqual((line["input"] as Record<string, unknown>)["response"], {
       kind: "result",
       bytes: WITHHELD.length,

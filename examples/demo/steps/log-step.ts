@@ -111,7 +111,8 @@ function accessProblems(played: readonly Exchange[], access: readonly Line[]): s
 
 /** Each exchange that came to a decision has a line with the same ids; refusals say the policy's own code. */
 function decisionProblems(played: readonly Exchange[], access: readonly Line[], decisions: readonly Line[]): string[] {
-  const lines = byRequest(decisions);
+  // An answer that is judged has a line of its own.
+  const lines = byRequest(decisions.filter((line) => line["path"] === "cordon/decision"));
   const problems = access
     .filter((line) => line["decision_id"] !== "")
     .filter((line) => lines.get(line["request_id"])?.["decision_id"] !== line["decision_id"])

@@ -68,8 +68,10 @@ class Check {
     if (this.#depth >= DEPTH_MAX) throw new TooCostly();
     this.#depth += 1;
     let answer: Answer = YES;
-    for (const keyword of Object.keys(schema)) {
-      this.#spend(1);
+    const keywords = Object.keys(schema);
+    // Before the first of them ends it: all were listed.
+    this.#spend(keywords.length);
+    for (const keyword of keywords) {
       const one = this.#keyword(keyword, schema, value, `${at}/${keyword}`);
       if (one < answer) answer = one;
       if (answer === NO) break;
@@ -186,8 +188,7 @@ class Check {
       case "propertyNames":
         return this.#every(names.map((name) => () => this.fits(given, name, at)));
       case "dependentRequired":
-        if (!isObject(given) || !Object.values(given).every(isTexts)) return UNKNOWN;
-        this.#spend(Object.values(given).flat().length + Object.keys(given).length);
+        if (!isObject(given) || !this.#areTexts(Object.values(given))) return UNKNOWN;
         return this.#test(at, true, () =>
           Object.entries(given as Record<string, string[]>).every(
             ([name, others]) => !Object.hasOwn(value, name) || others.every((other) => Object.hasOwn(value, other)),
@@ -292,6 +293,13 @@ class Check {
     this.#spend(names.length + others);
     if (names.length !== others) return false;
     return names.every((name) => Object.hasOwn(b, name) && this.#equal((a as Schema)[name], (b as Schema)[name]));
+  }
+
+  #areTexts(lists: readonly unknown[]): boolean {
+    // Also of lists that are none: to look at them is the cost.
+    this.#spend(lists.length);
+    for (const list of lists) if (Array.isArray(list)) this.#spend(list.length);
+    return lists.every(isTexts);
   }
 
   #spend(steps: number): void {

@@ -77,6 +77,7 @@ suite("the arguments of a call against its tool's schema", LIMIT, () => {
     };
     const long = Array.from({ length: 100_000 }, (_, n) => n);
     const wide = Object.fromEntries(long.map((n) => [`k${n}`, n]));
+    const members = Object.fromEntries(long.slice(0, 2000).map((n) => [`k${n}`, n]));
     const hostile: [unknown, unknown][] = [
       [loop, {}],
       [{ allOf: [loop, loop] }, {}],
@@ -92,6 +93,11 @@ suite("the arguments of a call against its tool's schema", LIMIT, () => {
         Array.from({ length: 5000 }, () => ({ a: 1 })),
       ],
       [{ items: { $ref: `#/${"a".repeat(60_000)}` } }, long],
+      // What is only listed, and not looked at, costs too.
+      ...[{ type: "null", ...members }, { dependentRequired: members }].map((one): [unknown, unknown] => [
+        { $defs: { one }, items: { anyOf: Array.from({ length: 200 }, () => ({ $ref: "#/$defs/one" })) } },
+        Array.from({ length: 100 }, () => ({})),
+      ]),
     ];
     for (const [schema, value] of hostile) {
       const startedAt = performance.now();

@@ -18,7 +18,7 @@ suite("the containment store", () => {
     const file = join(temporaryFolder(t), "control.sqlite");
     const before = openControlDatabase(file);
     const store = createContainmentStore(before);
-    assert.deepEqual(store.load(), { epoch: 0, entries: [] });
+    assert.deepEqual(store.load(), { epoch: 0, entries: [], labels: [] });
     store.save({ epoch: 1, set: blocked });
     store.save({ epoch: 2, set: draining });
     store.save({ epoch: 3, release: { level: "agent", id: "a" } }, note);
@@ -26,7 +26,7 @@ suite("the containment store", () => {
     const after = openControlDatabase(file);
     t.after(() => after.close());
     const again = createContainmentStore(after);
-    assert.deepEqual(again.load(), { epoch: 3, entries: [draining] });
+    assert.deepEqual(again.load(), { epoch: 3, entries: [draining], labels: [] });
     assert.deepEqual(again.history(10), [
       { epoch: 3, level: "agent", id: "a", mode: "active", ...note },
       { epoch: 2, ...draining },
@@ -46,7 +46,7 @@ suite("the containment store", () => {
       store.history(10).map(({ epoch }) => epoch),
       [3, 2],
     );
-    assert.deepEqual(store.load(), { epoch: 3, entries: [blocked] });
+    assert.deepEqual(store.load(), { epoch: 3, entries: [blocked], labels: [] });
   });
 
   test("an epoch that is not the next one is refused, and nothing changes", (t) => {
@@ -58,7 +58,7 @@ suite("the containment store", () => {
     assert.throws(() => store.save({ epoch: 2, release: { level: "agent", id: "a" } }), TypeError);
     assert.throws(() => store.save({ epoch: 2, set: draining, release: { level: "agent", id: "a" } }, note), TypeError);
     assert.throws(() => db.exec("UPDATE containment_epoch SET epoch = 0"), /never goes back/);
-    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked] });
+    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked], labels: [] });
     assert.equal(store.history(10).length, 1);
   });
 
@@ -79,7 +79,7 @@ suite("the containment store", () => {
     await once(child, "close");
     const db = openControlDatabase(file);
     t.after(() => db.close());
-    assert.deepEqual(createContainmentStore(db).load(), { epoch: 1, entries: [blocked] });
+    assert.deepEqual(createContainmentStore(db).load(), { epoch: 1, entries: [blocked], labels: [] });
     assert.equal(statSync(file).mode & 0o777, 0o600);
   });
 
@@ -92,13 +92,13 @@ suite("the containment store", () => {
       level TEXT NOT NULL CHECK (level IN ('token', 'agent', 'task')), id TEXT NOT NULL,
       mode TEXT NOT NULL, drain_until_ms INTEGER,
       reason TEXT NOT NULL, changed_by TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (level, id)) STRICT;
-      INSERT INTO old SELECT * FROM containment_entry; DROP TABLE containment_entry; DROP TABLE tool; DROP TABLE tool_server;
+      INSERT INTO old SELECT * FROM containment_entry; DROP TABLE containment_entry; DROP TABLE tool; DROP TABLE tool_server; DROP TABLE session_label;
       ALTER TABLE old RENAME TO containment_entry; PRAGMA user_version = 2;`);
     first.close();
     const db = openControlDatabase(file);
     t.after(() => db.close());
     const store = createContainmentStore(db);
-    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked] });
+    assert.deepEqual(store.load(), { epoch: 1, entries: [blocked], labels: [] });
     const chain = { ...blocked, level: "chain" as const, id: "https://issuer.example s1" };
     store.save({ epoch: 2, set: chain });
     assert.equal(store.load().entries.length, 2);

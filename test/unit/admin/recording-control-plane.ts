@@ -42,6 +42,11 @@ export function createRecordingControlPlane(): RecordingControlPlane {
       issuer: null,
       clock_drift_ms: 0,
     }),
+    labels: () => [],
+    removeLabels: async (id) => {
+      changes.push({ name: "removeLabels", values: [id] });
+      return ok(1);
+    },
     toolServers: () => [],
     waitingTools: () => ok([]),
     acceptTools: (...values) => {

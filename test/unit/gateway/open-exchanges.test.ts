@@ -24,6 +24,8 @@ function watched(streaming = true, counted = true): Watched {
       agent: {} as Agent,
       streaming,
       toMonitor: false,
+      uploads: false,
+      labels: [],
       revision: "",
       whileOpen: {
         judgeAgain: () => {

@@ -77,6 +77,7 @@ test("a token of the embedded issuer becomes an Agent with the claims in their o
     initiator: { type: "user", id: "alice" },
     depth: 0,
     chain: [],
+    labels: [],
   });
   assert.equal(agent.keyThumbprint, AGENT_KEY.thumbprint);
   assert.equal(agent.expiresAtMs, (NOW_S + 290) * 1000);

@@ -18,6 +18,7 @@ function run(stream: Buffer, cuts: readonly number[] = [], all = new KeptBytes()
   for (const to of [...cuts.map((cut) => cut % (stream.length + 1)).sort((a, b) => a - b), stream.length]) {
     const passed = events.push(stream.subarray(from, to));
     if ("reason" in passed) return passed;
+    if ("ready" in passed) assert.fail("nothing is to wait");
     out += passed.toString();
     from = to;
   }
@@ -117,4 +118,17 @@ test("what is held is charged to the thread with every chunk, and given back wit
   const roomy = new KeptBytes();
   for (let round = 0; round < 3; round++) assert.equal(run(drip, [3], roomy), drip.toString());
   assert.ok(roomy.take(KEPT_BYTES_MAX), "all of it is there again");
+});
+
+test("an event that has to wait is handed out with what came before it, and with what is behind it unread", async () => {
+  const ready = Promise.resolve(null);
+  const events = new EventFilter(1000, new KeptBytes(), (data) =>
+    data.toString() === "2" ? { data: Buffer.from("two"), ready } : data,
+  );
+  const held = events.push(Buffer.from("data: 1\n\nid: x\ndata: 2\n\ndata: 3\n\nda"));
+  assert.ok("ready" in held);
+  assert.equal(await held.ready, null);
+  const { before, data, rest } = held;
+  assert.deepEqual([before, data, rest].map(String), ["data: 1\n\n", "id: x\ndata: two\n\n", "data: 3\n\nda"]);
+  assert.deepEqual(events.push(rest), Buffer.from("data: 3\n\n"));
 });
