@@ -26,6 +26,7 @@ import { attachEvaluationWatch } from "./evaluation-watch.ts";
 import { attachInFlight, flightSlots } from "./in-flight.ts";
 import type { LabelGate } from "./label-gate.ts";
 import { limitLines } from "./limit-lines.ts";
+import { createLoopTurn } from "../lib/loop-turn.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
 import { createSessionBinding } from "./mcp-session.ts";
 import { attachPendingAnswers } from "./pending-answers.ts";
@@ -102,6 +103,8 @@ export function createServices(given: {
     refusals: createRefusalPace(() => performance.eventLoopUtilization()),
     seen: createSeenAgents(),
     nextId: createIdGenerator(),
+    beginTurn: createLoopTurn(),
+    endTurn: createLoopTurn(),
     notify,
     tell: limitLines(notify, clock.monotonicMs),
     draining: false,

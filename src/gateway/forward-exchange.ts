@@ -137,7 +137,10 @@ async function sendOnce(
   };
   s.open.add(open);
   try {
-    return { result: await handle.done, rerouted };
+    const result = await handle.done;
+    // It has answered; its outcome and its line are made beside those of the others that ended in this turn.
+    await s.endTurn();
+    return { result, rerouted };
   } finally {
     s.open.remove(open);
     if (open.streaming) s.metrics.openStreams(-1);

@@ -11,15 +11,28 @@ function headerValue(text: string): string {
   return HEADER_SAFE.test(text) ? text : encodeURIComponent(text);
 }
 
-export function identityHeaders(x: ExchangeFacts, agent: Agent, quarantined: boolean): [string, string][] {
+/** Written once for an agent, not for each of its exchanges. */
+const agentHeaders = new WeakMap<Agent, readonly [string, string][]>();
+
+function headersOfAgent(agent: Agent): readonly [string, string][] {
+  const known = agentHeaders.get(agent);
+  if (known !== undefined) return known;
   const { claims } = agent;
   const headers: [string, string][] = [
-    ["x-cordon-request-id", x.requestId],
-    ["x-cordon-decision-id", x.decisionId],
     ["x-cordon-agent", headerValue(agent.refs.agent)],
     ["x-cordon-task", headerValue(claims.intent.task)],
     ["x-cordon-principal", headerValue(`${claims.principal.type}:${claims.principal.id}`)],
     ["x-cordon-session", headerValue(claims.session.id)],
+  ];
+  agentHeaders.set(agent, headers);
+  return headers;
+}
+
+export function identityHeaders(x: ExchangeFacts, agent: Agent, quarantined: boolean): [string, string][] {
+  const headers: [string, string][] = [
+    ["x-cordon-request-id", x.requestId],
+    ["x-cordon-decision-id", x.decisionId],
+    ...headersOfAgent(agent),
     ["traceparent", childTraceparent(x.trace)],
   ];
   if (x.trace.tracestate !== "") headers.push(["tracestate", x.trace.tracestate]);

@@ -1,6 +1,7 @@
 // In: the request ids of the exchanges of one thread, in shared memory. Out: the ones whose line or outcome may be missing
 // when the thread ended. A thread that is ended cannot write any more: what it had begun, and what it had finished a moment
 // ago but not yet handed over, is told and concluded by the supervisor.
+import { performance } from "node:perf_hooks";
 import type { Config } from "../config/schema.ts";
 import type { Outcome } from "../telemetry/log-entries.ts";
 

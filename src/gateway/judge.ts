@@ -1,6 +1,7 @@
 // In: a request head (and where policy needs it, its body). Out: a judged exchange, or the denial that ends it.
 // Steps 1 to 5 of the pipeline, for plain requests and for upgrades alike. Nothing has been sent to any tool yet.
 import type { IncomingMessage } from "node:http";
+import { performance } from "node:perf_hooks";
 import type { TLSSocket } from "node:tls";
 import type { InputParts } from "../action/build-input.ts";
 import type { HeaderFacts } from "../action/check-headers.ts";
@@ -148,6 +149,9 @@ export async function judge(
     if (full === null) x.bodyBytes += bytes;
     return full;
   };
+  // Not before the caller is proven: what breaks off in this very turn has its name in the log. From here on what came
+  // in the same turn of the event loop goes on beside it, step by step.
+  await s.beginTurn();
   const body = await readAction(route, headers, request, upgrade, beforeBody, hold);
   if (!body.ok) return refuse(body.error);
   x.bytesIn = body.value.bytes?.length ?? 0;

@@ -1,6 +1,6 @@
 // In: a TLS connection. Out: the facts of its client certificate, read once a connection.
 // Trusts: OpenSSL's verdict on the chain at the handshake; validity is checked again for each exchange by `token/`.
-import type { X509Certificate } from "node:crypto";
+import { hash, type X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { CertificateFacts } from "../token/certificate-binding.ts";
 import type { ListenerFacts } from "./services.ts";
@@ -20,7 +20,7 @@ export function peerCertificate(socket: TLSSocket, listener: ListenerFacts): Cer
     certificate === undefined
       ? null
       : {
-          raw: certificate.raw,
+          thumbprint: hash("sha256", certificate.raw, "base64url"),
           chain: chainOf(certificate),
           validFromMs: certificate.validFromDate.getTime(),
           validToMs: certificate.validToDate.getTime(),

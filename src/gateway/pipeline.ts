@@ -16,6 +16,7 @@
 // Steps 1 to 5 are in judge.ts. Nothing falls through: an unexpected throw is a deny with an id that stands in the log.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { performance } from "node:perf_hooks";
 import type { Duplex } from "node:stream";
 import { answerDenial, answerOnSocket } from "./answer.ts";
 import { awaitTurn, standsBehind } from "./await-turn.ts";

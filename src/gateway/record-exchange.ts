@@ -1,4 +1,5 @@
 // In: the facts of an exchange. Out: its intent, its outcome and its access-log line.
+import { performance } from "node:perf_hooks";
 import { loggedName } from "../action/mcp/action-text.ts";
 import { type Denial, REASONS } from "../errors.ts";
 import { isoTime } from "../lib/iso-time.ts";

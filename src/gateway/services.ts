@@ -109,6 +109,9 @@ export interface Services {
   readonly refusals: RefusalPace;
   readonly seen: SeenAgents;
   readonly nextId: () => string;
+  /** Resolves when the sockets of this turn of the event loop are read: see src/lib/loop-turn.ts. */
+  readonly beginTurn: () => Promise<void>;
+  readonly endTurn: () => Promise<void>;
   readonly notify: (message: FromThread) => void;
   /** What a caller can cause with each of its exchanges; within a budget. */
   readonly tell: (line: LimitedLine) => void;

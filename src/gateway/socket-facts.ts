@@ -1,5 +1,6 @@
 // In: a connection whose request could not be read. Out: the facts for its log line.
 import type { Socket } from "node:net";
+import { performance } from "node:perf_hooks";
 import type { TraceContext } from "../telemetry/trace-context.ts";
 import type { ExchangeFacts, ListenerFacts, Services } from "./services.ts";
 

@@ -5,6 +5,8 @@
 // a forgotten proof would be fresh again; so the wall clock is read once and then carried forward
 // by the monotonic clock, which is one clock for all threads of a process.
 
+import process from "node:process";
+
 export interface ClockBase {
   /** Unix time in milliseconds when `monotonicMs` was read. */
   readonly wallMs: number;

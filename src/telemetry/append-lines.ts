@@ -5,6 +5,7 @@
 // process after a crash. Whoever finds or leaves such a part ends its line, and a line that broke off is written anew.
 import { close, fstatSync, mkdirSync, openSync, readSync, write } from "node:fs";
 import { dirname } from "node:path";
+import { performance } from "node:perf_hooks";
 
 /** A disk that hangs must not fill the memory: beyond this, lines are dropped and reported, in UTF-16 units. */
 const WAITING_MAX = 16 * 1024 * 1024;

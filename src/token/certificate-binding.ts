@@ -1,6 +1,5 @@
 // In: facts of the client certificate on this connection, the token's `cnf["x5t#S256"]`, the time. Out: the thumbprint, or why not.
 // Trusts the TLS layer's chain check (`authorized`), not its moment: a resumed session skips validity, so it is checked here.
-import { hash } from "node:crypto";
 import type { X509Certificate } from "node:crypto";
 import { deny } from "../errors.ts";
 import type { Denial } from "../errors.ts";
@@ -8,8 +7,8 @@ import { err, ok } from "../lib/result.ts";
 import type { Result } from "../lib/result.ts";
 
 export interface CertificateFacts {
-  /** DER of the leaf. */
-  readonly raw: Uint8Array;
+  /** Base64url SHA-256 of the leaf's DER. */
+  readonly thumbprint: string;
   /** As the caller sent them, the leaf first. A resumed session may know the leaf alone. */
   readonly chain: readonly X509Certificate[];
   readonly validFromMs: number;
@@ -28,6 +27,6 @@ export function checkCertificateBinding(
   if (!certificate.authorized) return err(deny("certificate.untrusted"));
   // Written so that a date that could not be read, NaN, is refused.
   if (!(nowMs >= certificate.validFromMs && nowMs <= certificate.validToMs)) return err(deny("certificate.expired"));
-  const thumbprint = hash("sha256", certificate.raw, "base64url");
+  const { thumbprint } = certificate;
   return thumbprint === x5tS256 ? ok(thumbprint) : err(deny("certificate.mismatch"));
 }

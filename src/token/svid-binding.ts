@@ -1,6 +1,5 @@
 // In: the client certificate of this connection, a JWT-SVID's id, its trust domain's authorities, the time. Out: the thumbprint, or why not.
 // Trusts the bundle of that trust domain alone for the name; the TLS layer's chain check (`authorized`) must hold as well.
-import { hash } from "node:crypto";
 import type { X509Certificate } from "node:crypto";
 import { deny } from "../errors.ts";
 import type { Denial } from "../errors.ts";
@@ -49,7 +48,7 @@ export function checkSvidBinding(
 
 /** The way from the leaf through what the caller sent to an authority of the bundle. OpenSSL has checked the rest. */
 function checkChain(certificate: CertificateFacts, authorities: readonly X509Certificate[]): CheckedChain {
-  const { chain, raw } = certificate;
+  const { chain, thumbprint } = certificate;
   const path: X509Certificate[] = [];
   let anchored = false;
   for (const [index, one] of chain.entries()) {
@@ -69,7 +68,7 @@ function checkChain(certificate: CertificateFacts, authorities: readonly X509Cer
   return {
     authorities,
     id: anchored && leaf !== undefined ? spiffeIdOf(leaf) : undefined,
-    thumbprint: hash("sha256", raw, "base64url"),
+    thumbprint,
     fromMs: Math.max(certificate.validFromMs, ...path.map((one) => one.validFromDate.getTime())),
     untilMs: Math.min(certificate.validToMs, ...path.map((one) => one.validToDate.getTime())),
   };

@@ -14,6 +14,7 @@ export function checkRedactable(status: number, headers: ParsedHeaders): Denial 
 }
 
 function isUtf8Json(contentType: string): boolean {
+  if (contentType === "application/json") return true;
   const [essence = "", ...parameters] = contentType.toLowerCase().split(";");
   const type = essence.trim();
   if (type !== "application/json" && !/^application\/[a-z0-9!#$&^_.+-]+\+json$/.test(type)) return false;

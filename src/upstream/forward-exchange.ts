@@ -15,6 +15,7 @@ import {
   requestHeaders,
   responseHeaders,
   trailerFields,
+  withPair,
 } from "./header-rules.ts";
 import { EventFilter } from "./event-filter.ts";
 import { EventPassage } from "./event-passage.ts";
@@ -106,7 +107,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
 
   dispatch(): void {
     const { target, method, path, rawHeaders, body, identity, mayRedact } = this.#request;
-    const own = target.credential === null ? identity : withCredential(identity, target.credential);
+    const own = target.credential === null ? identity : withPair(identity, target.credential);
     const headers = requestHeaders(rawHeaders, own, mayRedact === true || this.#redact.length > 0);
     this.#dispatched = true;
     target.pool.dispatch(
@@ -218,12 +219,9 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: ParsedHeaders): void {
     this.#giveTurnBack();
     if (this.#settled) return;
-    if (this.#withheld !== null) {
-      this.#settle(this.#withheld);
-      return;
-    }
+    if (this.#withheld !== null) return this.#settle(this.#withheld);
     if (this.#kept !== null) {
-      this.#sendRedacted(this.#kept);
+      this.#endKept(this.#kept).catch((error: Error) => this.onResponseError(null, error));
       return;
     }
     // undici does not go on while it is paused; should it ever, what waits still leaves first.
@@ -234,6 +232,13 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       this.#end();
     }
     this.#settle(null);
+  }
+
+  /** Beside what else was answered in this turn of the event loop, in which this one may still be cut. */
+  async #endKept(kept: KeptResponse): Promise<void> {
+    await this.#keptBytes.turn();
+    if (this.#withheld === null && !this.#settled) this.#sendRedacted(kept);
+    else if (!this.#settled) this.#settle(this.#withheld);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
@@ -385,10 +390,6 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
       upstreamMs: this.#upstreamMs,
     });
   }
-}
-
-function withCredential(identity: HeaderPairs, credential: readonly [string, string]): HeaderPairs {
-  return [...identity.filter(([name]) => name !== credential[0]), credential];
 }
 
 function flushUnlessWritten(client: ClientResponse, body: BodyHash): void {

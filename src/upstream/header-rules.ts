@@ -216,3 +216,8 @@ function withoutNamed(pairs: readonly string[], named: ReadonlySet<string>): str
   }
   return out;
 }
+
+/** A pair in the place of those of the same name. */
+export function withPair(pairs: HeaderPairs, pair: readonly [string, string]): HeaderPairs {
+  return [...pairs.filter(([name]) => name !== pair[0]), pair];
+}

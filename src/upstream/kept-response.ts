@@ -6,6 +6,7 @@
 import { type Denial, deny, type Reason } from "../errors.ts";
 import type { FilterData, HeldData } from "./event-filter.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
+import { createLoopTurn } from "../lib/loop-turn.ts";
 import { redactJson } from "./redact-json.ts";
 
 /** For all responses of a thread that are being gathered: 32 documents of the default `redact_bytes_max`. */
@@ -27,6 +28,9 @@ export class KeptBytes {
   giveBack(bytes: number): void {
     this.#bytes -= bytes;
   }
+
+  /** Those that are whole are changed in a row, at the end of a turn of the event loop. */
+  readonly turn = createLoopTurn();
 }
 
 export class KeptResponse {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import http from "node:http";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
+import { deny } from "../../src/errors.ts";
 import { KEPT_BYTES_MAX } from "../../src/upstream/kept-response.ts";
 import { call, gateway, httpTool, upstreamConfig } from "../fixtures/forwarding.ts";
 
@@ -30,6 +32,32 @@ describe("redaction", () => {
     assert.deepEqual([asked["accept-encoding"], asked["range"], asked["if-range"]], [undefined, undefined, undefined]);
     assert.equal((await outcome).failure, null);
   });
+
+  for (const follow of [true, false]) {
+    it(`withholds an answer that is cut while it waits for its turn, ${follow ? "followed" : "at once"}`, async (t) => {
+      const { promise: whole, resolve } = Promise.withResolvers<void>();
+      const onWhole = (): void => resolve();
+      // undici tells it just before the forwarder hears of it.
+      subscribe("undici:request:trailers", onWhole);
+      t.after(() => unsubscribe("undici:request:trailers", onWhole));
+      const tool = await httpTool(t, (request, response) => {
+        request.resume().on("end", () => response.writeHead(201, json).end('{"a":"secret"}'));
+      });
+      const gate = await gateway(t, upstreamConfig(tool), { redact: ["/salary"] });
+      const handle = gate.nextHandle();
+      const answer = call(gate.origin, { method: "POST", body: "pay" });
+      const opened = await handle;
+      await whole;
+      opened.cut(deny("stream.cut_containment"), { follow });
+      const outcome = await opened.done;
+      assert.deepEqual(
+        [outcome.status, outcome.failure?.reason, outcome.responseStarted],
+        [201, "stream.cut_containment", false],
+      );
+      const got = await answer;
+      assert.deepEqual([got.status, got.body.length], [403, 0]);
+    });
+  }
 
   const refused: readonly (readonly [string, number, http.OutgoingHttpHeaders, string | Buffer])[] = [
     ["HTML", 200, { "content-type": "text/html" }, "{}"],

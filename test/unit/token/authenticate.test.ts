@@ -23,15 +23,14 @@ import {
 } from "./token-fixtures.ts";
 
 const NONCES = createNonceService(Buffer.alloc(32, 3));
-const DER = Buffer.from("a certificate");
+const X5T = athOf("a certificate");
 const CERTIFICATE: CertificateFacts = {
-  raw: DER,
+  thumbprint: X5T,
   chain: [],
   validFromMs: NOW_MS - 1000,
   validToMs: NOW_MS + 1000,
   authorized: true,
 };
-const X5T = athOf(DER.toString());
 const PEER = "192.0.2.1";
 const FAILURES_MAX = 3;
 const ALGS = `algs="ES256 EdDSA"`;
@@ -145,7 +144,7 @@ test("H09: a certificate-bound token comes as Bearer, on its own certificate onl
   assert.ok(result.ok && result.value.binding === "mtls" && result.value.keyThumbprint === X5T);
   const cases: [string, CertificateFacts | undefined][] = [
     ["certificate.missing", undefined],
-    ["certificate.mismatch", { ...CERTIFICATE, raw: Buffer.from("another") }],
+    ["certificate.mismatch", { ...CERTIFICATE, thumbprint: athOf("another") }],
     ["certificate.untrusted", { ...CERTIFICATE, authorized: false }],
     ["certificate.expired", { ...CERTIFICATE, validToMs: NOW_MS - 1 }],
     ["certificate.expired", { ...CERTIFICATE, validFromMs: NOW_MS + 1 }],

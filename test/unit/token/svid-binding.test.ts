@@ -1,6 +1,6 @@
 // The chain from an X.509-SVID to its trust domain's bundle, also where the TLS layer would have let another one pass.
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { before, test } from "node:test";
 import type { CertificateFacts } from "../../../src/token/certificate-binding.ts";
 import { checkSvidBinding } from "../../../src/token/svid-binding.ts";
@@ -13,8 +13,13 @@ const of = ({ certificate }: IssuedCertificate): X509Certificate => new X509Cert
 function facts(...chain: readonly X509Certificate[]): CertificateFacts {
   const [leaf] = chain;
   assert.ok(leaf !== undefined);
-  const { raw, validFromDate, validToDate } = leaf;
-  return { raw, chain, validFromMs: validFromDate.getTime(), validToMs: validToDate.getTime(), authorized: true };
+  return {
+    thumbprint: hash("sha256", leaf.raw, "base64url"),
+    chain,
+    validFromMs: leaf.validFromDate.getTime(),
+    validToMs: leaf.validToDate.getTime(),
+    authorized: true,
+  };
 }
 
 function outcome(certificate: CertificateFacts, authorities: readonly X509Certificate[], nowMs = Date.now()): string {
