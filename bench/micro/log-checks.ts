@@ -3,7 +3,7 @@ import path from "node:path";
 import { type InputParts, inputText } from "../../src/action/build-input.ts";
 import type { EventText } from "../../src/audit/recorder.ts";
 import type { Config, RouteConfig } from "../../src/config/schema.ts";
-import { intentText, outcomeText } from "../../src/gateway/audit-text.ts";
+import { intentText, outcomeText } from "../../src/gateway/exchange/audit-text.ts";
 import { createLogs } from "../../src/telemetry/create-logs.ts";
 import type { Decision } from "../../src/policy/decision.ts";
 import type { AccessEntry, DecisionEntry } from "../../src/telemetry/log-entries.ts";

@@ -6,7 +6,7 @@ import { startAts } from "../../examples/tools/ats/start-ats.ts";
 import { startMonitor } from "../../examples/tools/monitor/start-monitor.ts";
 import { ensureQuickstartKeys } from "../agent/quickstart-keys.ts";
 import type { Config } from "../config/schema.ts";
-import type { Gateway } from "../gateway/start-gateway.ts";
+import type { Gateway } from "../gateway/supervisor/start-gateway.ts";
 import { packageRoot } from "../lib/package-root.ts";
 import { createProcessLog, EXIT_CONFIG, loadOrExplain, packageVersion, runGateway } from "./run-gateway.ts";
 

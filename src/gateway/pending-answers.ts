@@ -5,7 +5,7 @@
 import { writeSync } from "node:fs";
 import type { Socket } from "node:net";
 import { deny, REASONS } from "../errors.ts";
-import { problemDocument } from "./answer.ts";
+import { problemDocument } from "./exchange/answer.ts";
 
 /** Connections of one thread that can be answered for; further ones are closed without an answer. */
 const SLOTS = 4096;

@@ -4,7 +4,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { openControlDatabase } from "../../src/admin/control-database.ts";
 import { ENTRIES_MAX, ENTRIES_OF_OPERATORS } from "../../src/containment/containment-state.ts";
-import { LINES_MAX } from "../../src/gateway/limit-lines.ts";
+import { LINES_MAX } from "../../src/gateway/thread/limit-lines.ts";
 import { startTestGateway, TRUST_DOMAIN, type TestAgent, type TestGateway } from "../fixtures/test-gateway.ts";
 
 const LIMIT = { timeout: 60_000 };

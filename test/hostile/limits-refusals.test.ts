@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { REASONS } from "../../src/errors.ts";
-import { problemDocument } from "../../src/gateway/answer.ts";
+import { problemDocument } from "../../src/gateway/exchange/answer.ts";
 import { call, startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
 import { hostOf, openRaw, type RawConnection, rawRequest } from "./raw-client.ts";
 
