@@ -1,9 +1,11 @@
 // What `cordon/response` says of the answers of tools that speak plain HTTP: JSON documents and event streams. The policy of
 // these tests does what the answer says by its member `do`.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import {
   cutText,
+  EVENTS,
   JSON_TYPE,
   type JudgingGateway,
   openStream,
@@ -92,6 +94,25 @@ describe("answers that are judged on a route of kind http", { timeout: 60_000 },
     answer.write('data: {"do":"deny","word":"gold"}\n\ndata: 1\n\n');
     assert.doesNotMatch(await cutText(stream), /gold/);
     assert.equal((await j.accessLine(stream))["reason"], "response.denied");
+  });
+
+  test("thousands of tiny events that come at once are judged in many turns, and others have theirs in between", async () => {
+    const all = "data:1\n\n".repeat(2400);
+    const told: string[] = [];
+    j.tool.handle = (asked, answer) => {
+      asked.resume();
+      if (asked.method === "GET") answer.writeHead(200, EVENTS).end(all);
+      else answer.writeHead(200, JSON_TYPE).end("{}");
+    };
+    const stream = await openStream(agent, j.http, { method: "GET" });
+    const ended = once(stream, "end").then(() => told.push("the end of the stream"));
+    let text = "";
+    stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    await once(stream, "data");
+    const others = agent.call(j.http, { method: "POST" }).then(() => told.push("another's answer"));
+    await Promise.all([others, ended]);
+    assert.deepEqual(told, ["another's answer", "the end of the stream"]);
+    assert.equal(text, all);
   });
 
   test("an event that is JSON to some readers only cuts its stream", async () => {
