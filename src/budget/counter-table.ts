@@ -27,8 +27,11 @@ export interface CounterTable {
   read(demands: readonly Demand[], nowMs: number, own?: Reservation): BudgetUse[] | undefined;
   /** All demands, or the refusal. A reservation is held until `release`. */
   reserve(demands: readonly Demand[], nowMs: number): Reservation | Refused;
-  /** For a reservation of which nothing can have reached the tool. The count of concurrent calls is `release`'s. */
-  giveBack(reservation: Reservation): void;
+  /**
+   * For a reservation of which nothing can have reached the tool. The count of concurrent calls is `release`'s. False: the
+   * lock was not to be had in time, and what was taken stays taken, which is too much and never too little.
+   */
+  giveBack(reservation: Reservation): boolean;
   /** The call has ended: it is no concurrent call any more. */
   release(reservation: Reservation): void;
   /** At start, before any thread serves. False: there is no room for it. */
@@ -289,9 +292,7 @@ export function attachCounterTable(shared: SharedArrayBuffer, thread: number): C
       );
     },
     reserve: (demands, nowMs) => lock.run(() => reserveAll(demands, nowMs)) ?? UNAVAILABLE,
-    giveBack(reservation) {
-      lock.run(() => giveBackAll(reservation));
-    },
+    giveBack: (reservation) => lock.run(() => (giveBackAll(reservation), true)) ?? false,
     release(reservation) {
       // Nobody else writes this thread's column, and an entry with an open call keeps its slot: no lock is needed here.
       for (const slot of reservation.slots) Atomics.sub(words, columnOf(slot), 1);

@@ -125,7 +125,7 @@ export function createBudgetGate(
       const reserved = (table as CounterTable).reserve(demands, nowMs);
       return "reason" in reserved ? err(denialOf(reserved)) : ok(reserved);
     },
-    giveBack: (reservation) => table?.giveBack(reservation),
+    giveBack: (reservation) => void table?.giveBack(reservation),
     release: (reservation) => table?.release(reservation),
   };
 }

@@ -8,25 +8,48 @@ import { packageRoot } from "../../src/lib/package-root.ts";
 
 const root = packageRoot(import.meta.url);
 const page = readFileSync(join(root, "docs/mcp.md"), "utf8");
-const rows = page
-  .slice(page.indexOf("| rule | version | test |"))
-  .split("\n")
-  .slice(2)
-  .filter((line) => line.startsWith("|"))
-  .map((line) => line.slice(2, -2).split(" | "));
+const tests = ["integration", "hostile"]
+  .flatMap((folder) => readdirSync(join(root, "test", folder)).map((name) => join(root, "test", folder, name)))
+  .filter((file) => /mcp[^/]*\.test\.ts$/.test(file))
+  .map((file) => readFileSync(file, "utf8"))
+  .join("\n");
+
+/** Cells of the table of the page that begins with this line. */
+function rowsOf(heading: string): string[][] {
+  const [table = ""] = page.slice(page.indexOf(heading)).split("\n\n");
+  const rows = table.split("\n").slice(2);
+  return rows.filter((line) => line.startsWith("|")).map((line) => line.slice(2, -2).split(" | "));
+}
+
+function assertTitles(of: string, names: string): void {
+  const titles = [...names.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
+  assert.ok(titles.length > 0, of);
+  for (const title of titles) assert.ok(isTitle(tests, title), `${of}: no test "${title}"`);
+}
+
+const isVersion = (version: string): boolean =>
+  version === "both" || (MCP_VERSIONS as readonly string[]).includes(version);
 
 test("every rule of MCP in docs/mcp.md names a version and tests that exist", () => {
-  const tests = ["integration", "hostile"]
-    .flatMap((folder) => readdirSync(join(root, "test", folder)).map((name) => join(root, "test", folder, name)))
-    .filter((file) => /mcp[^/]*\.test\.ts$/.test(file))
-    .map((file) => readFileSync(file, "utf8"))
-    .join("\n");
+  const rows = rowsOf("| rule | version | test |");
   assert.ok(rows.length >= 25, `${rows.length} rules`);
   for (const [rule = "", version = "", names = ""] of rows) {
-    assert.ok(version === "both" || (MCP_VERSIONS as readonly string[]).includes(version), rule);
-    const titles = [...names.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
-    assert.ok(titles.length > 0, rule);
-    for (const title of titles) assert.ok(isTitle(tests, title), `${rule}: no test "${title}"`);
+    assert.ok(isVersion(version), rule);
+    assertTitles(rule, names);
+  }
+});
+
+test("every capability of a public client in docs/mcp.md names the client of the tests, a version and tests that exist", () => {
+  const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
+  const clients = ["sdk", "client"].map((name) => devDependencies[`@modelcontextprotocol/${name}`]);
+  const rows = rowsOf("| capability | client | version | test |");
+  assert.ok(rows.length >= 15, `${rows.length} capabilities`);
+  for (const row of rows) {
+    const [client = "", version = "", names = ""] = row.slice(-3);
+    assert.ok(clients.includes(client) && isVersion(version), names);
+    assertTitles(client, names);
   }
 });
 

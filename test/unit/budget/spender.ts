@@ -27,10 +27,7 @@ for (let turn = 0; ; turn++) {
   // Between two looks another thread may end its call: never more than the limit is what must hold.
   most = Math.max(most, counters.read([demand], nowMs)?.[0]?.concurrent?.used ?? 0);
   // Some are given back in between, so that what is free moves in both directions.
-  if (turn % 7 === 0) {
-    counters.giveBack(result);
-    spent -= amount;
-  }
+  if (turn % 7 === 0 && counters.giveBack(result)) spent -= amount;
   counters.release(result);
 }
 parentPort?.postMessage({ spent, most });
