@@ -6,7 +6,7 @@ import { failedRow, type Row, row } from "../rows.ts";
 import { BATCHED_PATH } from "./gateway-config.ts";
 import { cpus, errorOf, figuresOf, type Progress, proofCounter, ratios, throughputs } from "./rounds.ts";
 import type { Round } from "./run-wrk.ts";
-import type { Running, Stage } from "./stage.ts";
+import { type Running, type Stage, withGateway } from "./stage.ts";
 
 export interface LoadFigures {
   readonly rows: readonly Row[];
@@ -164,12 +164,12 @@ export async function measureTwoThreads(stage: Stage, plan: Plan, progress: Prog
     [1, rounds.one],
     [2, rounds.two],
   ] as const) {
-    const gateway = await stage.startGateway(threads, { cores: stage.cores.both });
-    if (plan.warmUpS > 0) await stage.proofRound(gateway, "batched", plan.warmUpS, proofs.countFor(plan.warmUpS));
-    for (let pair = 1; pair <= plan.threadRounds; pair++) {
-      list.push(proofs.learn(await stage.proofRound(gateway, "batched", plan.roundS, proofs.countFor(plan.roundS))));
-    }
-    await gateway.stop();
+    await withGateway(stage, { threads, cores: stage.cores.both }, async (gateway) => {
+      if (plan.warmUpS > 0) await stage.proofRound(gateway, "batched", plan.warmUpS, proofs.countFor(plan.warmUpS));
+      for (let pair = 1; pair <= plan.threadRounds; pair++) {
+        list.push(proofs.learn(await stage.proofRound(gateway, "batched", plan.roundS, proofs.countFor(plan.roundS))));
+      }
+    });
     progress(`${threads} data thread(s): ${Math.round(throughputs(list))} req/s, ${Math.round(cpus(list))} us/req`);
   }
   const error = errorOf(...rounds.one, ...rounds.two);

@@ -8,10 +8,12 @@ import type { BenchAgent } from "./agents.ts";
 import { usageOf } from "./child-processes.ts";
 import { errorOf, figuresOf, type Progress, proofCounter, ratios } from "./rounds.ts";
 import { CONNECTIONS, type Round } from "./run-wrk.ts";
-import type { Running, Stage } from "./stage.ts";
+import { type Running, type Stage, withGateway } from "./stage.ts";
 
 /** Of a round that is not measured: its proofs are all sent long before the first is too old. */
 const FILL_ROUND_S = 6;
+/** A busy machine may answer nothing within a second, and a short crowd is met in one. */
+const SILENT_ROUNDS_MAX = 5;
 
 interface Crowd {
   readonly stage: Stage;
@@ -34,11 +36,13 @@ export async function measureManyAgents(
   progress(`making ${plan.manyAgents} agents`);
   const agents = await stage.makeAgents(plan.manyAgents);
   const crowd: Crowd = { stage, plan, progress, agents, counter: proofCounter() };
-  const cold = await measureCold(crowd);
-  const warm = await measureWarm(crowd);
+  const cacheEntries = agents.length + stage.agents.length;
+  const overrides = { limits: { token_cache_entries: cacheEntries } };
+  const cold = await withGateway(stage, {}, (gateway) => measureCold(crowd, gateway));
+  const warm = await withGateway(stage, { overrides }, (gateway) => measureWarm(crowd, gateway));
   const notes = [
     `many-agents: ${agents.length} agents beside ${stage.agents.length}. Memory is bounded by limits.token_cache_entries ` +
-      `(the default for the cold row, ${warm.cacheEntries} for the warm one), for each data thread: ` +
+      `(the default for the cold row, ${cacheEntries} for the warm one), for each data thread: ` +
       `${Math.round(cold.startMiB)} MiB before the first agent, ${Math.round(cold.endMiB)} after all of them with the default, ` +
       `${Math.round(warm.endMiB)} where all of them are kept`,
   ];
@@ -48,7 +52,7 @@ export async function measureManyAgents(
       ...rowsOf("many-agents-cold", cold.pairs, cold.endMiB),
       row("many-agents-start-memory", cold.startMiB, "MiB"),
       row("many-agents-count", agents.length, "agents"),
-      row("many-agents-warm-token-cache", warm.cacheEntries, "entries"),
+      row("many-agents-warm-token-cache", cacheEntries, "entries"),
     ],
     notes,
   };
@@ -70,9 +74,11 @@ function rowsOf(name: string, { many, one }: Pairs, memoryMiB: number): Row[] {
 }
 
 /** A gateway as it ships meets each agent once. */
-async function measureCold(crowd: Crowd): Promise<{ pairs: Pairs; startMiB: number; endMiB: number }> {
+async function measureCold(
+  crowd: Crowd,
+  gateway: Running,
+): Promise<{ pairs: Pairs; startMiB: number; endMiB: number }> {
   const { stage, plan, progress, agents, counter } = crowd;
-  const gateway = await stage.startGateway(1);
   if (plan.warmUpS > 0) await one(crowd, gateway, plan.warmUpS);
   const startMiB = usageOf(gateway.pid).rssMiB;
   const pairs: Pairs = { many: [], one: [] };
@@ -89,16 +95,12 @@ async function measureCold(crowd: Crowd): Promise<{ pairs: Pairs; startMiB: numb
     tell(progress, `cold, pair ${pair} of ${plan.pairs}`, pairs);
   }
   await meet(crowd, gateway, agents.slice(next));
-  const endMiB = usageOf(gateway.pid).rssMiB;
-  await gateway.stop();
-  return { pairs, startMiB, endMiB };
+  return { pairs, startMiB, endMiB: usageOf(gateway.pid).rssMiB };
 }
 
 /** A gateway that can keep all tokens met each agent before. */
-async function measureWarm(crowd: Crowd): Promise<{ pairs: Pairs; endMiB: number; cacheEntries: number }> {
+async function measureWarm(crowd: Crowd, gateway: Running): Promise<{ pairs: Pairs; endMiB: number }> {
   const { stage, plan, progress, agents, counter } = crowd;
-  const cacheEntries = agents.length + stage.agents.length;
-  const gateway = await stage.startGateway(1, { overrides: { limits: { token_cache_entries: cacheEntries } } });
   progress(`${agents.length} agents become known`);
   await meet(crowd, gateway, agents);
   if (plan.warmUpS > 0) await one(crowd, gateway, 1);
@@ -110,9 +112,7 @@ async function measureWarm(crowd: Crowd): Promise<{ pairs: Pairs; endMiB: number
     pairs.one.push(await one(crowd, gateway, plan.roundS));
     tell(progress, `warm, pair ${pair} of ${plan.pairs}`, pairs);
   }
-  const endMiB = usageOf(gateway.pid).rssMiB;
-  await gateway.stop();
-  return { pairs, endMiB, cacheEntries };
+  return { pairs, endMiB: usageOf(gateway.pid).rssMiB };
 }
 
 async function one({ stage, counter }: Crowd, gateway: Running, seconds: number): Promise<Round> {
@@ -122,10 +122,13 @@ async function one({ stage, counter }: Crowd, gateway: Running, seconds: number)
 /** Each of the agents makes one request; nothing is measured. */
 async function meet({ stage, counter }: Crowd, gateway: Running, agents: readonly BenchAgent[]): Promise<void> {
   let next = 0;
+  let silent = 0;
   while (next < agents.length) {
     const seconds = Math.min(FILL_ROUND_S, Math.ceil((agents.length - next) / counter.perS()));
     const batch = agents.slice(next, next + counter.countFor(seconds));
     const round = counter.learn(await stage.proofRound(gateway, "batched", seconds, batch.length, batch));
+    silent = round.requests === 0 ? silent + 1 : 0;
+    if (round.requests === 0 && silent < SILENT_ROUNDS_MAX) continue;
     if (round.error !== undefined) throw new Error(round.error);
     next += sentOf(round, batch);
   }

@@ -226,6 +226,20 @@ export async function createStage(tools: LoadTools, cores: Cores, withTls: boole
   };
 }
 
+/** A gateway for one measurement: it ends with it, also with one that fails, since the next one needs the same ports. */
+export async function withGateway<T>(
+  stage: Stage,
+  { threads = 1, ...options }: GatewayStart & { readonly threads?: number },
+  run: (gateway: Running) => Promise<T>,
+): Promise<T> {
+  const gateway = await stage.startGateway(threads, options);
+  try {
+    return await run(gateway);
+  } finally {
+    await gateway.stop();
+  }
+}
+
 async function choosePorts<N extends string>(names: readonly N[]): Promise<Record<N, number>> {
   const ports: Partial<Record<N, number>> = {};
   for (const name of names) ports[name] = await freePort();
