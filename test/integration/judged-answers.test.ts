@@ -125,7 +125,9 @@ describe("answers that are judged on a route of kind http", { timeout: 60_000 },
   test("a policy that runs too long on an answer withholds it, and the gateway goes on", async () => {
     j.answers('{"do":"loop","word":"gold"}');
     const answer: CallAnswer | undefined = await agent.call(j.http).catch(() => undefined);
-    assert.ok(answer === undefined || answer.status === 503, "its thread was ended");
+    // A fast machine ends the evaluation before the watchdog looks: by its own limits, and withheld all the same.
+    const isWithheld = answer?.status === 502 && answer.json()["code"] === "response_withheld";
+    assert.ok(answer === undefined || answer.status === 503 || isWithheld, "withheld, or its thread was ended");
     j.answers('{"do":"pass"}');
     let after: CallAnswer | undefined;
     // The thread that takes its place listens on the same port.
