@@ -5,6 +5,9 @@ import type { ContainmentRefs } from "../token/agent.ts";
 import type { FeedEvent, RevocationDelta, RevocationSnapshot, RevokedEvent, SupersededEvent } from "./revocation.ts";
 import type { Level } from "./state.ts";
 
+/** How often its owner asks it to drop what has run out. */
+export const FORGET_MS = 30_000;
+
 export interface EndedToken {
   readonly why: "revoked" | "superseded" | "full";
   /** For the log. */

@@ -58,6 +58,22 @@ test("imports point inward: a room loads only itself, lib and errors", () => {
   assert.deepEqual(wrong, []);
 });
 
+test("in the gateway's room the main thread and the data threads load nothing of each other, and an exchange nothing of either", () => {
+  const wrong: string[] = [];
+  for (const { path, text } of sources) {
+    const part = /^src\/gateway\/(supervisor|thread|exchange)\//.exec(path)?.[1];
+    const others = {
+      supervisor: /\/(?:thread|exchange)\//,
+      thread: /\/supervisor\//,
+      exchange: /\/(?:thread|supervisor)\//,
+    };
+    if (part === undefined) continue;
+    for (const name of imports(text))
+      if (others[part as keyof typeof others].test(name)) wrong.push(`${path} -> ${name}`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test("rooms that decide do no I/O and read no clock", () => {
   const wrong: string[] = [];
   for (const { path, text } of sources) {

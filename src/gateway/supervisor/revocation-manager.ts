@@ -2,7 +2,7 @@
 // Not written here: the issuer keeps what it has ended, and feeds it again whenever it starts.
 import type { EpochWords } from "../../containment/epoch.ts";
 import type { FeedEvent, RevocationSnapshot } from "../../containment/revocation.ts";
-import { createRevocationState } from "../../containment/revocation-state.ts";
+import { createRevocationState, FORGET_MS } from "../../containment/revocation-state.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { enforcedEverywhere } from "./enforced-everywhere.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -17,8 +17,6 @@ export interface RevocationManager {
 
 /** A renewed token serves 10 s more, so its end can wait for others: a number each time would use them up within months. */
 const RENEWALS_MS = 100;
-/** How often what has run out is dropped. */
-export const FORGET_MS = 30_000;
 
 export function createRevocationManager(options: {
   readonly epoch: EpochWords;

@@ -13,7 +13,7 @@ import { createLineBudget } from "../../lib/line-budget.ts";
 import { createContainmentGate } from "./containment-gate.ts";
 import { createLabelGate } from "./label-gate.ts";
 import { createRevocationGate } from "./revocation-gate.ts";
-import { FORGET_MS } from "../supervisor/revocation-manager.ts";
+import { FORGET_MS } from "../../containment/revocation-state.ts";
 import { createServices } from "./create-services.ts";
 import { createServerDrain, type ServerDrain } from "./drain-server.ts";
 import { createListener, listen, statusOf } from "./listen.ts";
