@@ -164,8 +164,10 @@ function toolOf(route: Route, call: McpCall | undefined, operation: string | und
 /** What is counted apart by `per: tool`: two servers may have tools of one name, and a prompt is not a tool. */
 function subjectOf(route: Route, call: McpCall | undefined, operation: string | undefined): readonly string[] {
   if (call === undefined) return ["http", route.input.tool, ...(operation === undefined ? [] : [operation])];
-  // An id of a task is one agent's own: to count by it would be to count nothing.
-  const named = call.item === undefined || call.item.kind === "task" ? [call.method] : [call.item.kind, call.item.name];
+  // An id of a task is one agent's own, and of a resource's URI an agent has as many spellings as it likes: to count by them
+  // would be to count nothing, and each would hold a counter.
+  const isNamed = call.item?.kind === "tool" || call.item?.kind === "prompt";
+  const named = call.item !== undefined && isNamed ? [call.item.kind, call.item.name] : [call.method];
   return ["mcp", route.mcp?.server ?? "", ...named];
 }
 

@@ -37,6 +37,10 @@ export interface EventRules {
 
 const AS_THEY_ARE: EventRules = { refusal: "upstream.cannot_filter", withoutIds: false };
 
+/** Of one turn of the event loop: a chunk of the smallest ones holds thousands, and each is a question to the policy. */
+const EVENTS_AT_ONCE = 32;
+const NOTHING = Buffer.alloc(0);
+
 export class EventFilter {
   readonly #bytesMax: number;
   readonly #all: KeptBytes;
@@ -86,6 +90,9 @@ export class EventFilter {
       if ("ready" in event) return { ...event, before: Buffer.concat(out), rest: chunk.subarray(at + 1) };
       out.push(event);
       from = at + 1;
+      if (out.length === EVENTS_AT_ONCE && from < chunk.length) {
+        return { before: Buffer.concat(out), data: NOTHING, ready: nextTurn(), rest: chunk.subarray(from) };
+      }
     }
     const denial = from < chunk.length ? this.#hold(chunk.subarray(from)) : null;
     if (denial !== null) return denial;
@@ -136,6 +143,10 @@ export class EventFilter {
   #tooLarge(): Denial {
     return deny(this.#rules.refusal, "an event larger than redact_bytes_max");
   }
+}
+
+function nextTurn(): Promise<null> {
+  return new Promise((resolve) => setImmediate(resolve, null));
 }
 
 /** Without their ends; the last one is empty, since it ends the event. */

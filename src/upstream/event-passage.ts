@@ -1,4 +1,5 @@
 // In: the chunks of an event stream, and the filter of its events. Out: each event at the client as soon as it may leave.
+// Many tiny events come in one chunk, and each is a question to the policy: others have their turn in between.
 // Trusts: undici, not to go on while it is paused. One event at a time may wait; what is behind it waits in the tool's socket.
 import type { Denial } from "../errors.ts";
 import type { ClientResponse } from "./client-response.ts";
@@ -36,12 +37,14 @@ export class EventPassage {
     this.#ends = ends;
   }
 
-  push(chunk: Buffer): void {
+  /** False where the client is behind. */
+  push(chunk: Buffer): boolean {
     const out = this.#filter.push(chunk);
     if ("reason" in out) this.#ends.refuse(out);
     else if ("ready" in out) this.#hold(out);
     else if (out.length === 0) this.#client.flushHead();
-    else this.#ends.write(out);
+    else return this.#ends.write(out);
+    return true;
   }
 
   /** The tool's stream is over. False where an event still waits. */
@@ -66,8 +69,8 @@ export class EventPassage {
         this.#ends.refuse(denial);
         return;
       }
-      const isRead = this.#ends.write(data);
-      if (rest.length > 0) this.push(rest);
+      let isRead = data.length === 0 || this.#ends.write(data);
+      if (rest.length > 0) isRead = this.push(rest) && isRead;
       if (this.holds || this.#ends.isOver()) return;
       if (this.#endsBehind) this.#ends.end();
       // Last: undici may give what it has at once.
