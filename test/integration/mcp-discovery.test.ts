@@ -2,7 +2,6 @@
 // token there by its own flows. What it lacks is DPoP, which the library's `fetch` adds; issuer, gateway and server are real.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { generateKeyPairSync } from "node:crypto";
 import { ClientCredentialsProvider, PrivateKeyJwtProvider } from "@modelcontextprotocol/sdk/client/auth-extensions.js";
 import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
@@ -14,21 +13,21 @@ import { InvalidClientError } from "@modelcontextprotocol/sdk/server/auth/errors
 import { decodeJwt } from "jose";
 import * as oauth from "oauth4webapi";
 import { freePort } from "../../examples/demo/free-ports.ts";
-import { assertClient } from "../../src/agent/client-assertion.ts";
 import { createKey } from "../../src/agent/create-key.ts";
 import { createOAuthFetch } from "../../src/agent/create-oauth-fetch.ts";
+import {
+  createNightlyClient,
+  SCOPE,
+  startDiscoveredGateway,
+  startOwnIssuer,
+} from "../fixtures/mcp-discovered-gateway.ts";
 import { Application } from "../fixtures/mcp-application.ts";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
-import { mcpRoute } from "../fixtures/mcp-route.ts";
-import { startIssuingGateway } from "../fixtures/issuing-gateway.ts";
-import { CLIENT_ID } from "../fixtures/test-broker.ts";
 import { browse, insecure, type OtherIssuer, SECRET, startOtherIssuer } from "../fixtures/other-issuer.ts";
-import { startTestGateway, type TestGateway } from "../fixtures/test-gateway.ts";
-
-const SCOPE = "call:mcp:everything";
+import type { TestGateway } from "../fixtures/test-gateway.ts";
 
 describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
-  const clientKey = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const nightly = createNightlyClient();
   let server: EverythingServer;
   let company: OtherIssuer;
   let g: TestGateway;
@@ -38,18 +37,7 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     company = await startOtherIssuer(gateway, {
       scope: SCOPE,
       nonce: true,
-      clients: [
-        {
-          client_id: "nightly",
-          token_endpoint_auth_method: "private_key_jwt",
-          token_endpoint_auth_signing_alg: "ES256",
-          jwks: { keys: [clientKey.publicKey.export({ format: "jwk" })] },
-          grant_types: ["client_credentials"],
-          response_types: [],
-          redirect_uris: [],
-          dpop_bound_access_tokens: true,
-        },
-      ],
+      clients: [nightly.metadata],
     });
     g = await startGateway(gateway, company.issuer, [gateway]);
   });
@@ -59,30 +47,8 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
     await server.close();
   });
 
-  function startGateway(origin: string, issuer: string, audience: readonly string[]): Promise<TestGateway> {
-    return startTestGateway({
-      listeners: [{ name: "traffic", port: Number(new URL(origin).port) }],
-      public_origins: [origin],
-      proof: { nonce: "required" },
-      routes: [mcpRoute("mcp", server.url)],
-      issuers: [
-        {
-          issuer,
-          audience,
-          trust_domain: "acme.example",
-          jwks: { url: `${issuer}/jwks`, allow_private_addresses: true },
-          claims: {
-            "agent.orchestration": { claim: "work.app" },
-            "agent.task": { claim: "work.ticket" },
-            "principal.type": { value: "user" },
-            "principal.id": { claim: "on_behalf_of" },
-            "intent.purpose": { claim: "work.why" },
-          },
-        },
-      ],
-    });
-  }
-
+  const startGateway = (origin: string, issuer: string, audience: readonly string[]) =>
+    startDiscoveredGateway({ origin, issuer, audience, servers: { mcp: server.url } });
   const rankerOf = ({ issuer }: OtherIssuer) =>
     new ClientCredentialsProvider({
       clientId: "ranker",
@@ -145,9 +111,7 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
 
   test("with a registered key it needs no person either, though its assertion is spent when the issuer asks for a nonce", async () => {
     const authProvider = new PrivateKeyJwtProvider({
-      clientId: "nightly",
-      privateKey: { ...clientKey.privateKey.export({ format: "jwk" }) },
-      algorithm: "ES256",
+      ...nightly.options,
       expectedIssuer: company.issuer,
       scope: SCOPE,
     });
@@ -182,29 +146,20 @@ describe("a public MCP client with no credential", { timeout: 60_000 }, () => {
   });
 
   test("at Cordon's own issuer a registered client needs no more than its key, and a token that ends is replaced in its session", async (t) => {
-    const overrides = { routes: [mcpRoute("mcp", server.url)], proof: { nonce: "required" } };
-    const own = await startIssuingGateway(t, { scope: [SCOPE], overrides });
-    const authProvider = new PrivateKeyJwtProvider({
-      clientId: CLIENT_ID,
-      privateKey: { ...own.clientKey.privateKey.export({ format: "jwk" }) },
-      algorithm: own.clientKey.algorithm,
-      expectedIssuer: own.issuer,
-      scope: SCOPE,
-    });
+    const own = await startOwnIssuer(t, { mcp: server.url });
+    const authProvider = new PrivateKeyJwtProvider(own.options);
     const client = newClient();
     const options = { authProvider, fetch: createOAuthFetch({ key: createKey() }) };
     await client.connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
     const first = authProvider.tokens()?.access_token ?? "";
-    const form = { token: first, ...assertClient({ issuer: own.issuer, clientId: CLIENT_ID, key: own.clientKey }) };
-    const revoked = await fetch(`${own.issuer}/revoke`, { method: "POST", body: new URLSearchParams(form) });
-    assert.equal(revoked.status, 200);
+    await own.revoke(first);
     // The same key is the same agent, so that the session goes on.
     await callsTheTool(client);
     assert.notEqual(authProvider.tokens()?.access_token, first);
   });
 
   test("at Cordon's own issuer a client that is not registered is told what is missing, in one sentence", async (t) => {
-    const own = await startIssuingGateway(t, { overrides: { routes: [mcpRoute("mcp", server.url)] } });
+    const own = await startOwnIssuer(t, { mcp: server.url });
     const connect = (options: StreamableHTTPClientTransportOptions) =>
       newClient().connect(new StreamableHTTPClientTransport(new URL(`${own.g.url}/mcp`), options));
     const fetch = createOAuthFetch({ key: createKey() });

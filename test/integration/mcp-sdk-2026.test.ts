@@ -1,27 +1,22 @@
-// The public MCP client of the second generation through the gateway, with the library's `fetch` or its own DPoP: against the
+// The public MCP client of the second generation through the gateway, with the library's `fetch` and nothing else: against the
 // public server of the same generation (2026-07-28), and against the public test server, where it falls back to 2025-11-25.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import {
   Client,
   type CreateMessageRequest,
-  DpopSession,
   InsufficientScopeError,
-  PrivateKeyJwtProvider,
   ProtocolError,
   SdkHttpError,
   StreamableHTTPClientTransport,
   type StreamableHTTPClientTransportOptions,
 } from "@modelcontextprotocol/client";
-import { decodeJwt } from "jose";
 import { type Agent, createAgent } from "../../src/agent/create-agent.ts";
 import { mcpTransportOptions } from "../../src/agent/mcp-options.ts";
 import { type AgentGateway, startAgentGateway } from "../fixtures/agent-gateway.ts";
-import { startIssuingGateway } from "../fixtures/issuing-gateway.ts";
 import { type EverythingServer, startEverything } from "../fixtures/mcp-everything.ts";
 import { mcpRoute } from "../fixtures/mcp-route.ts";
 import { type StatelessServer, startStatelessServer } from "../fixtures/mcp-stateless-server.ts";
-import { CLIENT_ID } from "../fixtures/test-broker.ts";
 
 const SCOPE = ["call:mcp:everything"];
 const FEATURES = "demo://resource/static/document/features.md";
@@ -284,27 +279,6 @@ describe("the public MCP client of the second generation through the gateway", {
       connect("stateless", mcpTransportOptions(other)),
       (error) => error instanceof InsufficientScopeError && error.requiredScope === "call:mcp:everything",
     );
-  });
-
-  test("with its own DPoP it logs in and calls a tool without the library, over the nonces of both servers", async (t) => {
-    const overrides = { routes: [mcpRoute("stateless", server.url)], proof: { nonce: "required" } };
-    const own = await startIssuingGateway(t, { scope: SCOPE, overrides });
-    const session = await DpopSession.create();
-    const authProvider = new PrivateKeyJwtProvider({
-      clientId: CLIENT_ID,
-      privateKey: { ...own.clientKey.privateKey.export({ format: "jwk" }) },
-      algorithm: own.clientKey.algorithm,
-      expectedIssuer: own.issuer,
-      scope: SCOPE.join(" "),
-    });
-    const client = new Client({ name: "agent", version: "1.0.0" }, { versionNegotiation: { mode: "auto" } });
-    const options = { authProvider: Object.assign(authProvider, { dpop: () => session }) };
-    await client.connect(new StreamableHTTPClientTransport(new URL("/stateless", own.g.url), options));
-    const result = await client.callTool({ name: "get-sum", arguments: { a: 2, b: 40 } });
-    assert.match(JSON.stringify(result.content), /42/);
-    const { access_token: token = "", token_type: type } = authProvider.tokens() ?? {};
-    assert.deepEqual([type?.toLowerCase(), decodeJwt(token)["cnf"]], ["dpop", { jkt: session.thumbprint }]);
-    await client.close();
   });
 });
 
