@@ -173,6 +173,17 @@ export const REASONS = {
   "mcp.tool_drifted": denied("This tool is not as it was accepted here."),
   "mcp.unknown_method": { status: 404, code: "method_not_found", title: "This method is not known here." },
   "mcp.unknown_method_in_session": { status: 400, code: "method_not_found", title: "This method is not known here." },
+  "mcp.id_in_use": {
+    status: 400,
+    code: "id_in_use",
+    title:
+      "A request with this id has no answer yet in this session, or its answer was not seen. Use another id or a new session.",
+  },
+  "mcp.id_quota": {
+    status: 429,
+    code: "too_many_requests",
+    title: "This agent has as many requests without an answer in its sessions as it may.",
+  },
   "mcp.session": { status: 404, code: "session_not_found", title: "There is no such session; initialize a new one." },
 
   // operation: a request that the OpenAPI document of its route does not describe

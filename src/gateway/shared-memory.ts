@@ -5,6 +5,7 @@ import { createCounterBuffer } from "../budget/counter-table.ts";
 import { createEpochBuffer } from "../containment/epoch.ts";
 import { createReplayTable } from "../token/replay-table.ts";
 import { createEvaluationBuffer } from "./evaluation-watch.ts";
+import { createIdClaimBuffer } from "./id-claims.ts";
 import { createInFlightBuffer, flightSlots } from "./in-flight.ts";
 import { createPendingBuffer } from "./pending-answers.ts";
 import type { SharedMemory } from "./thread-messages.ts";
@@ -23,6 +24,7 @@ export function createSharedMemory(config: Config, threads: number, nowMs: numbe
     evaluation: createEvaluationBuffer(threads),
     pending: createPendingBuffer(threads),
     flight: createInFlightBuffer(threads, flightSlots(config)),
+    ids: createIdClaimBuffer(threads),
     budgets: config.budgets.length === 0 ? undefined : createCounterBuffer(config.limits.budget_entries, threads),
     replayKey: randomBytes(32),
     nonceKey: randomBytes(32),

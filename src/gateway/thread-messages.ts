@@ -45,6 +45,8 @@ export interface SharedMemory {
   readonly evaluation: SharedArrayBuffer;
   readonly pending: SharedArrayBuffer;
   readonly flight: SharedArrayBuffer;
+  /** Ids of requests in sessions of MCP. */
+  readonly ids: SharedArrayBuffer;
   /** Where budgets are configured. */
   readonly budgets: SharedArrayBuffer | undefined;
   /** Keys of this process, the same for every thread: replay hashing, nonces and the sessions of MCP servers. */

@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { type Denial, deny } from "../errors.ts";
+import { watched } from "./answer-watch.ts";
 import { BodyHash } from "./body-hash.ts";
 import { checkResponseHead, declaredLength } from "./check-response-head.ts";
 import { ClientResponse } from "./client-response.ts";
@@ -117,7 +118,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler, ForwardHandl
         headers,
         body: body instanceof Uint8Array ? body : this.#openUpload(headers),
       },
-      this,
+      watched(this, this.#request.watch),
     );
   }
 

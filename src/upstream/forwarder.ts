@@ -6,6 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { UpstreamConfig } from "../config/schema.ts";
 import type { Denial } from "../errors.ts";
+import type { AnswerWatch } from "./answer-watch.ts";
 import type { FilterData } from "./event-filter.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
 import type { ParsedHeaders } from "./header-rules.ts";
@@ -56,6 +57,8 @@ export interface ForwardRequest {
   readonly unreadable?: Unreadable;
   /** The data of the last event of a stream that is cut here; undefined where nobody waits for one. */
   readonly lastEvent?: (denial: Denial) => string | undefined;
+  /** Told when the request was sent and its answer seen; a compressed stream cannot be read, so `mayRedact` goes with it. */
+  readonly watch?: AnswerWatch;
   /** Asked before the head of an event stream goes to the client: a denial is the answer instead. */
   readonly beforeEventStream?: () => Denial | null;
   /** Called once, just before the response head goes to the client. */

@@ -23,6 +23,10 @@ export function isPlainEventStream(headers: ParsedHeaders): boolean {
   return isEventStream(headers) && isPlain(headers);
 }
 
+export function isJson(headers: ParsedHeaders): boolean {
+  return JSON_TYPE.test(String(headers["content-type"] ?? ""));
+}
+
 function isPlain({ "content-encoding": coding }: ParsedHeaders): boolean {
   return coding === undefined || coding === "identity";
 }
@@ -31,7 +35,7 @@ function isPlain({ "content-encoding": coding }: ParsedHeaders): boolean {
 export function messageBodyOf(status: number, headers: ParsedHeaders, refusal: Unreadable): MessageBody | Denial {
   const type = String(headers["content-type"] ?? "");
   if (isEventStream(headers)) return isPlain(headers) ? "events" : deny(refusal, "encoded");
-  if (JSON_TYPE.test(type)) {
+  if (isJson(headers)) {
     const denial = checkRedactable(status, headers);
     return denial === null ? "whole" : deny(refusal, denial.detail);
   }

@@ -170,7 +170,8 @@ describe("sessions on a route of kind mcp", { timeout: 60_000 }, () => {
     for (const event of [": comment\n\n", `id: event-42\ndata: ${progress}\n\n`, "id: event-43\r\ndata:\r\n\r\n"]) {
       const arrived = once(stream, "data");
       answer.write(event);
-      assert.equal(String((await arrived)[0]), event);
+      // The one framing of a stream that is filtered: LF behind each line.
+      assert.equal(String((await arrived)[0]), event.replaceAll("\r\n", "\n"));
     }
     const ended = once(stream, "end");
     answer.end();

@@ -20,6 +20,7 @@ const CODES: Partial<Record<Reason, number>> = {
   "body.malformed": PARSE_ERROR,
   "mcp.batch": INVALID_REQUEST,
   "mcp.message": INVALID_REQUEST,
+  "mcp.id_in_use": INVALID_REQUEST,
   "mcp.params": INVALID_PARAMS,
   "mcp.arguments_invalid": INVALID_PARAMS,
   "budget.argument": INVALID_PARAMS,

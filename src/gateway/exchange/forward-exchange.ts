@@ -100,6 +100,7 @@ async function sendOnce(
     ...(judged.headers.contentLength === undefined ? {} : { bodyLength: Number(judged.headers.contentLength) }),
     identity: withSession(identityHeaders(x, agent, toMonitor), mcp?.session),
     ...(mcp === undefined ? answerFilter(s, x, judged) : filterAnswer(s, x, judged, mcp)),
+    ...(x.openId === undefined ? {} : { watch: x.openId, mayRedact: true }),
     response,
     beforeSend,
     // On a route of kind `mcp` the pointers lead into the result of a message: see `filterAnswer`. What is judged is judged

@@ -7,7 +7,7 @@
 //   3 containment   before policy: a blocked agent costs nothing                                      403
 //   4 action        the body is read only for a proven caller that is not contained                   400 404 405 413 415
 //   5 decision      Rego judges the claims, the resource and the arguments                            403
-//   6 intent        the budgets reserve, then it is recorded with what they reserved: a crash gives
+//   6 intent        an id of MCP is taken, the budgets reserve, then it is recorded with that: a crash gives
 //                   nothing back, and no byte goes upstream before                                    400 411 429 503
 //   7 upstream      containment is looked at once more when the connection is ready                   403 502 504
 //   8 response      judged, redacted and capped as policy obliges, streamed as it comes                403 502
@@ -158,7 +158,7 @@ async function admit(
   if (judged.value.quarantined && s.monitor === undefined) {
     return { refusal: { denial: deny("containment.no_monitor") } };
   }
-  const refusal = reserveBudget(s, x, judged.value);
+  const refusal = claimId(s, x, judged.value) ?? reserveBudget(s, x, judged.value);
   if (refusal !== null) return { refusal };
   const startedAt = performance.now();
   s.flight.intended(x.flightSlot);
@@ -171,6 +171,16 @@ async function admit(
   x.reason = intent.error.reason;
   recordOutcome(s, x, NOTHING_SENT);
   return { refusal: { denial: intent.error } };
+}
+
+/** A server finds the stream of an answer by the request's id: while one is open, no other request of its session may have it. */
+function claimId(s: Services, x: ExchangeFacts, { agent, route, mcp }: Judged): Refusal | null {
+  const id = mcp?.action.call.id;
+  if (mcp?.session === undefined || id === undefined) return null;
+  const taken = s.ids.take({ agent: agent.refs.agent, route: route.config.name, session: mcp.session, id });
+  if ("reason" in taken) return { denial: taken };
+  x.openId = taken;
+  return null;
 }
 
 function reserveBudget(s: Services, x: ExchangeFacts, { budget }: Judged): Refusal | null {
@@ -209,6 +219,7 @@ async function guarded(
   } finally {
     s.metrics.exchangesInFlight(-1);
     if (x.answerOwed) s.pending.settled(socket);
+    if (x.openId !== undefined) s.ids.end(x.openId);
     if (x.reservation !== undefined) s.budgets.release(x.reservation);
     finishExchange(s, x);
     s.flight.close(x.flightSlot);

@@ -54,6 +54,7 @@ export function openSocketFacts(
     rpc: undefined,
     operation: undefined,
     reservation: undefined,
+    openId: undefined,
     sent: false,
   };
 }

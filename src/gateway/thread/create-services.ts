@@ -23,11 +23,13 @@ import { createAgentLoad } from "./agent-load.ts";
 import { createThreadAuthenticator } from "./create-authenticator.ts";
 import { createDenialCounter } from "./denial-counter.ts";
 import { attachEvaluationWatch } from "../evaluation-watch.ts";
+import { attachIdClaims } from "../id-claims.ts";
 import { attachInFlight, flightSlots } from "../in-flight.ts";
 import type { LabelGate } from "./label-gate.ts";
 import { limitLines } from "./limit-lines.ts";
 import { createLoopTurn } from "../../lib/loop-turn.ts";
 import { createOpenExchanges } from "./open-exchanges.ts";
+import { createOpenIds } from "./open-ids.ts";
 import { createSessionBinding } from "../exchange/mcp-session.ts";
 import { attachPendingAnswers } from "../pending-answers.ts";
 import { createPolicyGate } from "./policy-gate.ts";
@@ -74,6 +76,7 @@ export function createServices(given: {
     tools,
     pages: new KeptPages(),
     sessions: createSessionBinding(start.shared.sessionKey),
+    ids: createOpenIds(attachIdClaims(start.shared.ids, start.shared.replayKey, clock.nowMs), clock.nowMs),
     policy: createPolicyGate({
       thread,
       watch: attachEvaluationWatch(start.shared.evaluation),

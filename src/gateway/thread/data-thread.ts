@@ -166,6 +166,7 @@ function sweep(s: Services): void {
 function housekeeping(): void {
   sweep(services);
   services.open.sweepBudgets();
+  services.ids.keep();
   reportSeen();
 }
 

@@ -28,6 +28,7 @@ import type { InFlight } from "../in-flight.ts";
 import type { LabelGate } from "./label-gate.ts";
 import type { LimitedLine } from "./limit-lines.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
+import type { OpenId, OpenIds } from "./open-ids.ts";
 import type { PendingAnswers } from "../pending-answers.ts";
 import type { PolicyGate } from "./policy-gate.ts";
 import type { ItemFacts } from "../exchange/read-message.ts";
@@ -93,6 +94,7 @@ export interface Services {
   readonly revocations: RevocationGate;
   readonly labels: LabelGate;
   readonly sessions: SessionBinding;
+  readonly ids: OpenIds;
   readonly tools: ToolGate;
   readonly pages: KeptPages<McpList, ItemFacts>;
   readonly policy: PolicyGate;
@@ -170,6 +172,8 @@ export interface ExchangeFacts {
   operation: RouteInput | undefined;
   /** What its budgets hold for it, until it ends. */
   reservation: Reservation | undefined;
+  /** Of a request in a session of MCP: its id, which no other may use now. */
+  openId: OpenId | undefined;
   /** A byte may have reached the tool: from then on it is never called denied. */
   sent: boolean;
 }
