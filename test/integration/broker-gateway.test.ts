@@ -29,8 +29,11 @@ test("the gateway knows the issuer by its published keys alone, and reads every 
   const result = await verifier.verify(accessToken, Date.now());
   assert.ok(result.ok, result.ok ? "" : `${result.error.reason} ${result.error.detail}`);
   const agent = result.value.agentFor("dpop");
-  const { token: _, ...claims } = agent.claims;
-  assert.deepEqual(claims, decodeJwt(accessToken)["cordon"]);
+  const { token: _, session, ...others } = agent.claims;
+  // Labels are the gateway's own word, and no claim.
+  const { labels, ...claimed } = session;
+  assert.deepEqual({ ...others, session: claimed }, decodeJwt(accessToken)["cordon"]);
+  assert.deepEqual(labels, []);
   assert.equal(agent.keyThumbprint, key.thumbprint);
   assert.equal(agent.refs.agent, `spiffe://acme.example/agent/hiring/rank-j42/${key.thumbprint}`);
   assert.equal(agent.refs.task, "spiffe://acme.example/agent/hiring/rank-j42");

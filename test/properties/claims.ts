@@ -258,7 +258,9 @@ function checkPolicyInput(claims: TokenClaims): void {
     environment: _environment,
     ...read
   } = valueOf(tree) as Record<string, unknown>;
-  assert.deepEqual(read, JSON.parse(JSON.stringify(claims)), "policy reads other claims");
+  // Labels are the gateway's own word; this agent has none.
+  const said = { ...claims, session: { ...claims.session, labels: [] } };
+  assert.deepEqual(read, JSON.parse(JSON.stringify(said)), "policy reads other claims");
 }
 
 /** A tool that decodes percent-escapes reads what the token says, whatever it says. */

@@ -9,7 +9,8 @@ import { type Denial, deny } from "../../errors.ts";
 /** More than clients pipeline; each holds its head, and a place among the exchanges of its thread. */
 const WAITING_MAX = 16;
 
-const waiting = new WeakMap<Socket, number>();
+/** Of each connection: how to end the wait of those who stand in line on it. */
+const lines = new WeakMap<Socket, Set<() => void>>();
 
 export function standsBehind(request: IncomingMessage, response: ServerResponse): boolean {
   return response.socket === null || request.socket.writableEnded;
@@ -17,20 +18,37 @@ export function standsBehind(request: IncomingMessage, response: ServerResponse)
 
 export async function awaitTurn(request: IncomingMessage, response: ServerResponse): Promise<Denial | null> {
   const { socket } = request;
-  const before = waiting.get(socket) ?? 0;
-  if (before >= WAITING_MAX) return deny("gateway.overloaded", "too many requests wait on one connection");
-  waiting.set(socket, before + 1);
+  const line = lineOf(socket);
+  if (line.size >= WAITING_MAX) return deny("gateway.overloaded", "too many requests wait on one connection");
   // A connection that was reset with its head still unread gives no turn and closes nothing any more.
-  const came = !socket.writableEnded && !socket.destroyed && (await isGivenSocket(request, response));
-  waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+  const came = !socket.writableEnded && !socket.destroyed && (await isGivenSocket(request, response, line));
   return came ? null : deny("exchange.client_closed", "behind the last answer of its connection");
 }
 
-function isGivenSocket(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+/** One listener a connection, however many wait on it and for however long it lives. */
+function lineOf(socket: Socket): Set<() => void> {
+  const known = lines.get(socket);
+  if (known !== undefined) return known;
+  const line = new Set<() => void>();
+  lines.set(socket, line);
+  socket.once("close", () => {
+    for (const leave of line) leave();
+  });
+  return line;
+}
+
+function isGivenSocket(request: IncomingMessage, response: ServerResponse, line: Set<() => void>): Promise<boolean> {
   return new Promise((resolve) => {
-    response.once("socket", () => resolve(true));
-    request.once("close", () => resolve(false));
-    if (request.closed || response.closed) resolve(false);
-    else request.socket.once("close", () => resolve(false));
+    const leave = (): void => {
+      line.delete(leave);
+      resolve(false);
+    };
+    line.add(leave);
+    response.once("socket", () => {
+      line.delete(leave);
+      resolve(true);
+    });
+    request.once("close", leave);
+    if (request.closed || response.closed) leave();
   });
 }
