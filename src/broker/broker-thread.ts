@@ -189,7 +189,7 @@ async function start(): Promise<void> {
   }
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(broker.port, broker.address, resolve);
+    server.listen({ host: broker.address, port: broker.port, backlog: server.maxConnections }, resolve);
   });
   server.on("error", logProblem);
 

@@ -37,7 +37,10 @@ export interface ConnectionLimits {
   readonly onRefused: (limit: ConnectionLimit, address: string) => void;
 }
 
-/** Called once, when every listener for `connection` of the server's own kind (HTTP, TLS) is in place. */
+/**
+ * Called once, when every listener for `connection` of the server's own kind (HTTP, TLS) is in place. Sets `maxConnections`, which
+ * is to be the `backlog` too: where a burst overflows the system's own queue, what its clients sent comes again only after seconds.
+ */
 export function limitConnections(server: Server, limits: ConnectionLimits): void {
   server.maxConnections = limits.connectionsMax;
   server.on("drop", (drop) => limits.onRefused("connections_max", drop?.remoteAddress ?? ""));

@@ -149,7 +149,7 @@ function denialFor(error: NodeJS.ErrnoException): Denial {
 export function listen(server: Server, address: string, port: number, reusePort: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: address, port, reusePort }, () => {
+    server.listen({ host: address, port, reusePort, backlog: server.maxConnections }, () => {
       server.off("error", reject);
       // A listener that fails later ends its thread, so that a successor listens in its place.
       server.on("error", (error) => {
